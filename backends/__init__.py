@@ -1,0 +1,1 @@
+"""One folder per target; a folder without BACKEND (common) is not a target."""

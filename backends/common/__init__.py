@@ -1,0 +1,1 @@
+"""Text shared by targets of the C family; not a target."""

@@ -1,0 +1,1 @@
+"""A tile language and its compiler."""

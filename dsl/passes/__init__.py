@@ -1,0 +1,1 @@
+"""Passes: one file and one function each, Kernel -> Kernel."""
