@@ -1,1 +1,15 @@
-"""A tile language and its compiler."""
+"""dslc: tile kernels, written once, compiled for every target.
+
+    from dslc import tile_kernel, tile_function, tile, const, DslError
+"""
+from __future__ import annotations
+
+from .definition import TileFunction, const
+from .errors import DslError
+from .language import tile
+from .runtime.kernel import TileKernel
+from .runtime.kernel import TileKernel as tile_kernel
+from .syntax import tile_function
+from .types import DType
+
+__all__ = ["DType", "DslError", "TileFunction", "TileKernel", "const", "tile", "tile_function", "tile_kernel"]

@@ -41,6 +41,11 @@ class DType:
         return (1 << (self.bits - 1)) - 1 if self.signed else (1 << self.bits) - 1
 
     @property
+    def field_mask(self) -> int:
+        """The bits of an unsigned sub-byte integer; 0 for all other types."""
+        return (1 << self.bits) - 1 if self.kind == "i" and self.bits < 8 and not self.signed else 0
+
+    @property
     def bytes(self) -> int:
         """Bytes of one element of a tile (sub-byte integers take one)."""
         return self.numpy.itemsize
@@ -143,6 +148,14 @@ class TileType:
     def bytes(self) -> int:
         """Bytes of the elements, without gaps."""
         return self.size * self.dtype.bytes
+
+    @property
+    def footprint(self) -> int:
+        """Bytes from the first to the last address under the place's layout, gaps and swizzled addresses among them."""
+        last = sum((n - 1) * s for n, s in zip(self.shape, self.strides, strict=True))
+        swizzle = self.place.layout.swizzle if self.place else None
+        block = 1 << (swizzle[0] + swizzle[1]) if swizzle else 1
+        return -(-(last + 1) // block) * block * self.dtype.bytes
 
     @property
     def value(self) -> TileType:

@@ -105,6 +105,6 @@ for _name, _word in (("add", "Add to"), ("min", "Lower to at most the value"), (
 # ---------------------------------------------------------------- written by passes only
 _declare("alloc() -> T", "A new place; its contents are undefined until written.", _nothing, group="p")
 _declare("copy(x: T) -> T", "The same elements in another place.", _carried, group="p")
-_declare("view(x: T) -> T", "Another type on the elements of a place: shape and layout change, nothing moves.", _nothing, group="p")
+_declare("view(x: T; start=None) -> T", "Another type on the elements of a place, from element `start` on: shape and layout change, nothing moves.", _nothing, group="p")
 _declare("barrier(; after, before) ->", "What `after` names is complete and visible to what `before` names; targets that order by pipe need both names.",
          _nothing, group="p", effect="order")

@@ -237,7 +237,7 @@ def _odd_f32(x: Array) -> Array:
     """f64 to f32 rounded to odd: a further rounding to 16 or 8 bits then acts as if it were the only one."""
     near = x.astype(np.float32)
     bits, inexact = near.view(np.int32), np.isfinite(near) & (near.astype(np.float64) != x)
-    toward = np.where((near.astype(np.float64) < x) == (x > 0), 1, -1)
+    toward = np.where((near.astype(np.float64) < x) == (x > 0), np.int32(1), np.int32(-1))
     return np.where(inexact & (bits & 1 == 0), (bits + np.where(inexact, toward, 0)).view(np.float32), near)
 
 

@@ -60,7 +60,7 @@ def _dot_type(types: Types, attrs: Attrs) -> tuple[TileType, ...]:
     if dtype is None:
         raise DslError(f"dot: operand types {a.dtype} and {b.dtype}; cast one", hint="one float type, or integers of one width (8 or 4 bits)")
     precision = attrs.get("precision")
-    check(precision is None or precision == "tf32" and a.dtype is F32, "dot: precision='tf32' is for f32 operands", hint="leave precision out")
+    check(precision is None or (precision == "tf32" and a.dtype is F32), "dot: precision='tf32' is for f32 operands", hint="leave precision out")
     result = TileType(dtype, (a.shape[0], b.shape[1]))
     if acc:
         check(acc[0].value == result, f"dot: the accumulator must be {describe(result)}, got {describe(acc[0])}")
@@ -88,7 +88,7 @@ def _tf32(a: Array) -> Array:
 # ---------------------------------------------------------------- reductions and scans
 def sum_type(x: DType) -> DType:
     """The type of a sum: i32 for bool and small integers, f32 for narrow floats, else itself."""
-    return I32 if x is BOOL or x.kind == "i" and x.bits < 32 else x.widened
+    return I32 if x is BOOL or (x.kind == "i" and x.bits < 32) else x.widened
 
 
 def _reduced(what: str, dtype: DType | None = None, sums: bool = False) -> Any:

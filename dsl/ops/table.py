@@ -21,8 +21,8 @@ CLASSES: dict[str, tuple[Callable[[DType], bool], str]] = {
     "F": (lambda d: d.kind == "f" and d.bits >= 32, "an f32 or f64 tile"),
     "I": (lambda d: d.kind == "i", "an integer tile"),
     "J": (lambda d: d.kind in "ib", "an integer or bool tile"),
-    "N": (lambda d: d.kind == "i" and d.bits >= 8 or d.kind == "f" and d.bits >= 32, "an integer, f32 or f64 tile"),
-    "C": (lambda d: d.kind == "b" or d.kind == "i" and d.bits >= 8 or d.kind == "f" and d.bits >= 32, "a bool, integer, f32 or f64 tile"),
+    "N": (lambda d: (d.kind == "i" and d.bits >= 8) or (d.kind == "f" and d.bits >= 32), "an integer, f32 or f64 tile"),
+    "C": (lambda d: d.kind == "b" or (d.kind == "i" and d.bits >= 8) or (d.kind == "f" and d.bits >= 32), "a bool, integer, f32 or f64 tile"),
 }
 
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 import ctypes
 import struct
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from .errors import DslError
+from ..errors import DslError
 
 
 class Array(NamedTuple):
@@ -45,14 +45,15 @@ _DEVICES = {1: "cpu"}
 _INTERFACES: dict[str, str] = {}
 _READ_ONLY = "the array is read-only"
 
-# The public head of NumPy's array struct: data, nd, dimensions, strides, base, descr, flags.  One read of it costs a
-# tenth of `__array_interface__`; `_peek_works` checks on a real array that this interpreter and NumPy lay it out so.
-_HEAD = struct.Struct("PiPPPPi")
+# The public head of NumPy's array struct: data, nd, dimensions, strides, base, descr, flags.  Reading data and flags costs
+# a tenth of `__array_interface__`; `_peek_works` checks on a real array that this interpreter and NumPy lay it out so.
+_HEAD, _DATA_AND_FLAGS = struct.Struct("PiPPPPi"), struct.Struct("P40xi")
 _HEADER = object.__basicsize__
 _WRITEABLE = 0x400
 _MEMORY = memoryview((ctypes.c_char * (1 << 62)).from_address(0))
-_peek = _HEAD.unpack_from
+_peek = _DATA_AND_FLAGS.unpack_from
 _ndarray, _new = np.ndarray, tuple.__new__
+_shares_memory: Any = np.shares_memory  # its stub knows only two values of max_work
 
 
 def register_device(code: int, name: str) -> None:
@@ -67,11 +68,12 @@ def register_interface(attribute: str, device: str) -> None:
 
 def _peek_works() -> bool:
     probe = np.arange(6, dtype=np.int16)[1::2]
-    if sys.implementation.name != "cpython" or np.ndarray.__basicsize__ < _HEADER + _HEAD.size:
+    if sys.implementation.name != "cpython" or np.ndarray.__basicsize__ < _HEADER + _DATA_AND_FLAGS.size:
         return False
-    data, rank, _, _, _, descr, flags = _peek(_MEMORY, id(probe) + _HEADER)
+    data, rank, _, _, _, descr, flags = _HEAD.unpack_from(_MEMORY, id(probe) + _HEADER)
     address = probe.__array_interface__["data"][0]
-    return bool((data, rank, descr, flags) == (address, 1, id(probe.dtype), probe.flags.num))
+    return bool((data, rank, descr, flags) == (address, 1, id(probe.dtype), probe.flags.num)
+                and _peek(_MEMORY, id(probe) + _HEADER) == (data, flags))
 
 
 _PEEK = _peek_works()
@@ -93,7 +95,7 @@ def as_array(value: Any) -> Array:
         known = _KNOWN.get(value.dtype)
         if known is not None:
             name, size = known
-            pointer, _, _, _, _, _, flags = _peek(_MEMORY, id(value) + _HEADER)
+            pointer, flags = _peek(_MEMORY, id(value) + _HEADER)
             strides = _in_elements(value.strides, size)
             if strides is not None and pointer % size == 0:
                 writable = flags & _WRITEABLE != 0
@@ -134,7 +136,7 @@ def _outside_name(dtype: np.dtype[Any]) -> str:
     if dtype.hasobject or dtype.names:
         raise DslError(f"the array's elements are {'Python objects' if dtype.hasobject else 'records'} ({dtype})",
                        hint="pass an array of numbers, for example x.astype(np.float32)")
-    return dtype.name
+    return str(dtype.name)
 
 
 def _from_numpy(value: Any) -> Array | None:
@@ -269,11 +271,6 @@ def overlap(a: Array, b: Array) -> bool:
             or b.pointer + b_hi * b.itemsize <= a.pointer + a_lo * a.itemsize or a.device != b.device):
         return False
     try:
-        return np.shares_memory(np.asarray(_Described(a)), np.asarray(_Described(b)), max_work=100_000)
+        return bool(_shares_memory(np.asarray(_Described(a)), np.asarray(_Described(b)), max_work=100_000))
     except np.exceptions.TooHardError:
         return True
-
-
-def dtype_names() -> Iterator[str]:
-    """The element types that an array can have, in dslc's spelling."""
-    return (name for name, _ in _NAMED.values())

@@ -1,0 +1,257 @@
+"""What the macros of tile ops are given: loops, operand expressions, sizes.  Every decision is here, every word of C++ in ops.j2."""
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import prod
+from typing import Any
+
+from dslc.ir import Op, Operand, Value
+from dslc.render import Scope
+from dslc.types import DTYPES, DType, TileType
+
+from .access import atomic, load, store
+from .nests import AXIS_NAME, block, element, nest, spread
+
+Context = dict[str, Any]
+
+
+def describe(op: Op, scope: Scope) -> Context:
+    """The context of the op's macro."""
+    return DESCRIBE[op.name](op, scope)
+
+
+def _place(v: Operand) -> TileType:
+    assert isinstance(v, Value)
+    return v.tile
+
+
+def _source(arg: Operand, scope: Scope, terms: list[str]) -> str:
+    """One element of an operand that may be a scalar."""
+    if isinstance(arg, Value) and arg.tile.shape:
+        return element(scope.name(arg), terms)
+    return scope.scalar(arg)
+
+
+# ---------------------------------------------------------------- places
+def _alloc(op: Op, scope: Scope) -> Context:
+    t = op.result.tile
+    assert t.place is not None
+    offset = None if not t.shape else scope.bases[t.place.space] + (t.place.offset or 0)
+    return {"type": scope.type(t.dtype), "name": scope.name(op.result), "offset": offset, "shape": " x ".join(map(str, t.shape)) or "scalar"}
+
+
+def _view(op: Op, scope: Scope) -> Context:
+    (source,), start = op.args, op.attr("start", 0)
+    name = scope.name(source)  # type: ignore[arg-type]
+    scope.names[op.result] = f"{name} + {start}" if start else name
+    return {}
+
+
+def _elements(op: Op, scope: Scope) -> Context:
+    """copy, full and what a shape op becomes when it cannot be a view: every element of `into` from the operand."""
+    if op.results:                                          # to a scalar: from a place of one element, or a saved scalar
+        value = _source(op.args[0], scope, [])
+        return {"loops": [], "to": f"const {scope.type(op.result.tile.dtype)} {scope.name(op.result)}", "value": value}
+    (into,), arg = op.into, op.args[0]
+    shape = into.tile.shape
+    if not shape:
+        return {"loops": [], "to": scope.name(into), "value": _source(arg, scope, [])}
+    strides = spread(arg.tile, shape) if isinstance(arg, Value) and arg.tile.shape else (0,) * len(shape)
+    n = nest(shape, range(len(shape)), [into.tile.strides, strides])
+    return {"loops": n.loops(), "to": element(scope.name(into), n.terms(into.tile.strides)), "value": _source(arg, scope, n.terms(strides))}
+
+
+def _iota(op: Op, scope: Scope) -> Context:
+    (into,) = op.into
+    n = nest(into.tile.shape, (0,), [into.tile.strides], alone=(0,))
+    return {"loops": n.loops(), "to": element(scope.name(into), n.terms(into.tile.strides)), "value": n.coordinate(0)}
+
+
+def _concat(op: Op, scope: Scope) -> Context:
+    (into,), axis, start, parts = op.into, op.attr("axis") % len(op.into[0].tile.shape), 0, []
+    for part in op.args:
+        t = _place(part)
+        n = nest(t.shape, range(len(t.shape)), [into.tile.strides, t.strides])
+        shift = [str(start * into.tile.strides[axis])] if start else []
+        parts.append({"loops": n.loops(), "to": element(scope.name(into), n.terms(into.tile.strides) + shift),
+                      "value": _source(part, scope, n.terms(t.strides))})
+        start += t.shape[axis]
+    return {"parts": parts}
+
+
+# ---------------------------------------------------------------- elementwise, reductions, scans
+def _map(op: Op, scope: Scope) -> Context:
+    shape, (body,) = op.attr("shape"), op.bodies
+    inputs = [v for v in op.args if isinstance(v, Value)]
+    strides = [spread(v.tile, shape) for v in inputs]
+    alone = {o.attr("axis") for o in body.ops if o.name == "coordinate"}
+    n = nest(shape, range(len(shape)), [*strides, *(v.tile.strides for v in op.into)], alone)
+    texts = [element(scope.name(v), n.terms(s)) for v, s in zip(inputs, strides, strict=True)]
+    lines, values = block(scope, body, texts, [n.coordinate(a) for a in range(len(shape))])
+    writes = [f"{element(scope.name(v), n.terms(v.tile.strides))} = {value};" for v, value in zip(op.into, values, strict=True)]
+    return {"loops": n.loops(), "body": lines, "writes": writes}
+
+
+def _reduction(op: Op, scope: Scope) -> Context:
+    """Along the axis where it is the innermost one, or for an arg-reduction; else row by row into the result."""
+    inputs = [v for v in op.args if isinstance(v, Value)]
+    shape = op.attr("shape") or inputs[0].tile.shape
+    axis = op.attr("axis") % len(shape)
+    target = op.target
+    out = list(target.tile.strides) if target.tile.shape else []
+    out.insert(axis, 0)
+    strides = [spread(v.tile, shape) for v in inputs]
+    alone = {o.attr("axis") for b in op.bodies for o in b.ops if o.name == "coordinate"}
+    last = all(n == 1 for n in shape[axis + 1:])
+    along = last or op.name.startswith("arg") or not target.tile.shape
+    everything = [*strides, tuple(out)]
+    outer = nest(shape, [a for a in range(len(shape)) if a != axis and (along or a < axis)], everything, alone)
+    inner = nest(shape, [] if along else range(axis + 1, len(shape)), everything, alone, inside=outer)
+
+    def values(index: str) -> tuple[list[str], str]:
+        at = [[*outer.terms(s), *([f"{index} * {s[axis]}" if s[axis] != 1 else index] if s[axis] and index != "0" else []), *inner.terms(s)] for s in strides]
+        texts = [element(scope.name(v), t) for v, t in zip(inputs, at, strict=True)]
+        if not op.bodies:
+            return [], texts[0]
+        where = [index if a == axis else outer.coordinate(a) if outer.coordinate(a) != "0" else inner.coordinate(a) for a in range(len(shape))]
+        lines, results = block(scope, op.bodies[0], texts, where)
+        return lines, results[0]
+
+    dtype = op.bodies[0].result[0].tile.dtype if op.bodies else inputs[0].tile.dtype  # type: ignore[union-attr]
+    to = element(scope.name(target), [*outer.terms(tuple(out)), *inner.terms(tuple(out))]) if target.tile.shape \
+        else f"const {scope.type(target.tile.dtype)} {scope.name(target)}"
+    first_body, first = values("0") if not along else ([], "")
+    lines, value = values(AXIS_NAME)
+    kind = scope.type(dtype)
+    combined = f"{to} + {value}" if op.name == "sum" else f"{'maximum' if op.name == 'max' else 'minimum'}<{kind}>({to}, {value})"
+    return {"r": {"along": along, "loops": outer.loops(vector=False), "inner": inner.loops(), "to": to, "type": kind, "n": shape[axis], "index": AXIS_NAME,
+                  "body": lines, "value": value, "first_body": first_body, "first": first, "combined": combined}}
+
+
+def _cumsum(op: Op, scope: Scope) -> Context:
+    (x,), (into,) = op.args, op.into
+    t = _place(x)
+    axis = op.attr("axis") % len(t.shape)
+    both = [t.strides, into.tile.strides]
+    inner_axes = [a for a in range(axis + 1, len(t.shape)) if t.shape[a] > 1]
+    outer = nest(t.shape, range(axis), both)
+    inner = nest(t.shape, inner_axes, both, inside=outer)
+
+    def at(v: Operand, strides: tuple[int, ...], index: str) -> str:
+        return element(scope.name(v), [*outer.terms(strides), f"{index} * {strides[axis]}", *inner.terms(strides)])  # type: ignore[arg-type]
+
+    return {"loops": outer.loops(vector=False), "inner": inner.loops(), "index": AXIS_NAME, "n": t.shape[axis], "type": scope.type(t.dtype),
+            "to": at(into, into.tile.strides, AXIS_NAME), "before": at(into, into.tile.strides, f"({AXIS_NAME} - 1)"), "value": at(x, t.strides, AXIS_NAME)}
+
+
+def _segment_sum(op: Op, scope: Scope) -> Context:
+    (x, segment), (into,) = op.args, op.into
+    t, out = _place(x), into.tile
+    zero = nest(out.shape, range(len(out.shape)), [out.strides])
+    inner = nest(t.shape, range(1, len(t.shape)), [t.strides, out.strides])
+    return {"zero": zero.loops(), "to_all": element(scope.name(into), zero.terms(out.strides)), "index": AXIS_NAME, "rows": t.shape[0], "n": op.attr("n"),
+            "segment": element(scope.name(segment), [f"{AXIS_NAME} * {_place(segment).strides[0]}"]), "inner": inner.loops(),  # type: ignore[arg-type]
+            "to": element(scope.name(into), [f"segment * {out.strides[0]}", *inner.terms(out.strides)]),
+            "value": element(scope.name(x), [f"{AXIS_NAME} * {t.strides[0]}", *inner.terms(t.strides)])}  # type: ignore[arg-type]
+
+
+# ---------------------------------------------------------------- lookup, bit fields, product
+def _take(op: Op, scope: Scope) -> Context:
+    table, index = op.args
+    t, i = _place(table), index.tile  # type: ignore[union-attr]
+    out = op.target.tile
+    rank = len(i.shape)
+    loops = nest(out.shape, range(rank), [(*i.strides, *([0] * (len(out.shape) - rank))), out.strides])
+    inner = nest(out.shape, range(rank, len(out.shape)), [(*([0] * rank), *t.strides[1:]), out.strides], inside=loops)
+    row = scope.fresh("row")
+    to = element(scope.name(op.target), [*loops.terms(out.strides), *inner.terms(out.strides)]) if out.shape \
+        else f"const {scope.type(out.dtype)} {scope.name(op.target)}"
+    at = [f"{row} * {t.strides[0]}", *inner.terms((*([0] * rank), *t.strides[1:]))]
+    zero = f"{scope.type(out.dtype)}{'{}' if out.dtype.kind == 'f' and out.dtype.bits < 32 else '()'}"
+    return {"loops": loops.loops(vector=not inner.groups), "row": row, "index": _source(index, scope, loops.terms((*i.strides, *([0] * (len(out.shape) - rank))))),
+            "n": t.shape[0], "inner": inner.loops(), "to": to, "value": element(scope.name(table), at), "zero": zero}  # type: ignore[arg-type]
+
+
+def _unpack(op: Op, scope: Scope) -> Context:
+    (x,), (into,) = op.args, op.into
+    t, out, dtype = _place(x), into.tile, op.attr("dtype")
+    n, rank = t.dtype.bits // dtype.bits, len(t.shape)
+    words = (*t.shape, n)                                    # loops: the words' axes, then the field
+    step = (t.shape[-1], 1) if op.attr("order") == "split" else (1, n)
+    to = (*out.strides[:-1], out.strides[-1] * step[1], out.strides[-1] * step[0])
+    loops = nest(words, range(rank + 1), [(*t.strides, 0), to], alone=(rank,))
+    word = element(scope.name(x), loops.terms((*t.strides, 0)))  # type: ignore[arg-type]
+    return {"loops": loops.loops(), "to": element(scope.name(into), loops.terms(to)),
+            "value": from_field(dtype, scope.type(dtype), f"get_field(({scope.type(_unsigned(t.dtype))}){word}, {loops.coordinate(rank)}, {dtype.bits})")}
+
+
+def _pack(op: Op, scope: Scope) -> Context:
+    (x,), (into,) = op.args, op.into
+    t, out, dtype = _place(x), into.tile, op.attr("dtype")
+    n = dtype.bits // t.dtype.bits
+    step = (out.shape[-1], 1) if op.attr("order") == "split" else (1, n)
+    word_strides = (*t.strides[:-1], t.strides[-1] * step[1])
+    loops = nest(out.shape, range(len(out.shape)), [out.strides, word_strides])
+    at = [*loops.terms(word_strides), f"{AXIS_NAME} * {t.strides[-1] * step[0]}"]
+    return {"loops": loops.loops(vector=False), "word": scope.fresh("word"), "type": scope.type(_unsigned(dtype)), "field": AXIS_NAME, "n": n,
+            "width": t.dtype.bits, "to": element(scope.name(into), loops.terms(out.strides)), "value": element(scope.name(x), at)}  # type: ignore[arg-type]
+
+
+def _unsigned(dtype: DType) -> DType:
+    from_name = {"i8": "u8", "i16": "u16", "i32": "u32", "i64": "u64", "index": "u64"}
+    return DTYPES[from_name.get(dtype.name, dtype.name)]
+
+
+def from_field(dtype: DType, ctype: str, bits: str) -> str:
+    """The value of a field's bits, as an element of a tile."""
+    if dtype.name == "i4":
+        return f"i4_from_bits({bits})"
+    return f"{bits} != 0" if dtype.kind == "b" else f"({ctype}){bits}"
+
+
+def _dot(op: Op, scope: Scope) -> Context:
+    a, b, (into,) = op.args[0], op.args[1], op.into
+    ta, tb = _place(a), _place(b)
+    return {"function": "dot_tf32" if op.attr("precision") else "dot", "m": ta.shape[0], "n": tb.shape[1], "k": ta.shape[1],
+            "acc": scope.name(into), "acc_row": into.tile.strides[0], "a": scope.name(a), "a_row": ta.strides[0], "a_col": ta.strides[1],  # type: ignore[arg-type]
+            "b": scope.name(b), "b_row": tb.strides[0], "b_col": tb.strides[1], "accumulate": "true" if len(op.args) == 3 else "false"}  # type: ignore[arg-type]
+
+
+def panel_bytes(op: Op, scope: Scope) -> str:
+    """Scratch that one op needs beside places: packed panels of a dot, the table of a scatter's check."""
+    if op.name == "dot":
+        ta, tb = _place(op.args[0]), _place(op.args[1])
+        sizes = f"{ta.shape[0]}, {tb.shape[1]}, {ta.shape[1]}"
+        return f"dot_tf32_scratch<{sizes}>()" if op.attr("precision") else f"dot_scratch<{sizes}, {scope.type(ta.dtype)}, {scope.type(tb.dtype)}>()"
+    tiles = [v.tile.shape for v in op.args[2:] if isinstance(v, Value) and v.tile.shape] if op.name == "store" else []
+    return str(8 * 5 * max(prod(t) for t in tiles) * len(tiles) + 64) if tiles else ""
+
+
+# ---------------------------------------------------------------- conversion
+def _cast(op: Op, scope: Scope) -> Context:
+    source, to, mode = op.args[0].tile.dtype, op.attr("dtype"), op.attr("round") or "rne"  # type: ignore[union-attr]
+    how, via = "plain", ""
+    if source.kind == "f":
+        if to.kind == "i":
+            how = "to integer" if to.bits >= 8 else "to field"
+        elif source.bits < 32 or to.bits < 32:
+            how = "widen" if to.bits >= 32 else "convert"
+            if to.bits == 8 and op.attr("saturate") is not False:
+                how, via = "saturate", "f64" if source.bits == 64 else "f32"
+    elif to.kind == "f" and to.bits < 32:
+        exact = source.bits <= 16                           # an i16 or narrower is exact in f32
+        how, via = ("saturate" if to.bits == 8 and op.attr("saturate") is not False else "convert through"), "f32" if exact else "f64"
+    elif to.kind == "i" and source.kind == "i":
+        if op.attr("saturate"):
+            how = "clip"
+        elif to.bits < 8:
+            how = "wrap unsigned" if not to.signed else "wrap signed"
+    return {"how": how, "via": via, "rounding": mode, "lo": to.lo if to.kind == "i" else 0, "hi": to.hi if to.kind == "i" else 0,
+            "narrow": source.kind == "f" and source.bits < 32}
+
+
+DESCRIBE: dict[str, Callable[[Op, Scope], Context]] = {
+    "alloc": _alloc, "view": _view, "barrier": lambda _op, _scope: {}, "copy": _elements, "full": _elements, "broadcast": _elements, "transpose": _elements,
+    "reshape": _elements, "split": _elements, "iota": _iota, "concat": _concat, "map": _map, "cumsum": _cumsum, "segment_sum": _segment_sum, "take": _take,
+    "pack": _pack, "unpack": _unpack, "dot": _dot, "cast": _cast, "load": load, "store": store,
+    **dict.fromkeys(("sum", "max", "min", "argmax", "argmin"), _reduction), **dict.fromkeys(("atomic_add", "atomic_min", "atomic_max"), atomic)}

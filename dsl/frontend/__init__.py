@@ -1,0 +1,62 @@
+"""From a definition and what it is specialised for to a kernel in the value form of the IR."""
+from __future__ import annotations
+
+from typing import Any
+
+from ..definition import Definition, Specialisation
+from ..dims import Annotation, dim_names, dim_text, with_numbers
+from ..errors import DslError, check
+from ..ir import Const, Kernel, Value
+from ..types import DTYPES, INDEX, DType, TensorType, TileType
+from .emitter import Emitter
+from .expressions import dimension
+from .statements import Statements
+
+__all__ = ["build"]
+
+
+def build(definition: Definition, spec: Specialisation) -> Kernel:
+    """The kernel for one specialisation.  `definition.annotations` must be filled.  DslError, at the user's line, for whatever the language refuses."""
+    emitter = Emitter()
+    try:
+        return _build(emitter, definition, spec)
+    except DslError as error:
+        raise error.located(definition.source.name_loc()) from None
+
+
+def _build(emitter: Emitter, definition: Definition, spec: Specialisation) -> Kernel:
+    consts, dtypes = {**definition.defaults, **dict(spec.consts)}, dict(spec.dtypes)
+    for name in definition.consts:
+        check(name in consts, f"constant {name} is missing", hint=f"{definition.name}(.., {name}=..)")
+    numbers = {n: consts[n] for n in definition.consts if isinstance(consts[n], int) and not isinstance(consts[n], bool)}
+    names: dict[str, Any] = {n: consts[n] for n in definition.consts}
+    names.update({n: None for n in definition.annotations if n in spec.absent})
+    params: dict[str, Value] = {}
+    for name, a in definition.annotations.items():
+        if name not in spec.absent:
+            params[name] = emitter.parameter(name, _parameter_type(name, a, dtypes, numbers, spec))
+    dims = _dimensions(emitter, definition, spec, numbers)
+    scope = {**dims, **{n: Const(v, INDEX) for n, v in numbers.items()}}
+    emitter.of_call.update(v for v in (*dims.values(), *params.values()) if isinstance(v.type, TileType))
+    shapes = {v: tuple(dimension(emitter, d, scope) for d in definition.annotations[n].dims or ()) for n, v in params.items() if isinstance(v.type, TensorType)}
+    body = Statements(emitter, definition.fn, definition.source, "", {**dtypes, **dims}, shapes)
+    body.names = {**names, **params}
+    body.block(definition.source.tree.body)
+    order = tuple(params[n] for n in definition.annotations if n in params)
+    return Kernel(definition.name, order, tuple(dims.values()), emitter.finish(), spec.facts, loc=definition.source.name_loc())
+
+
+def _parameter_type(name: str, a: Annotation, dtypes: dict[str, DType], numbers: dict[str, int], spec: Specialisation) -> TensorType | TileType:
+    check(a.variable is None or a.dtype in dtypes, f"{name}: dtype {a.dtype} is not given")
+    dtype = DTYPES[a.dtype] if a.variable is None else dtypes[a.dtype]
+    if a.dims is None:
+        return TileType(dtype)
+    dims = tuple(dim_text(with_numbers(d, numbers)) for d in a.dims)
+    return TensorType(dtype, dims, a.packing, dict(spec.units).get(name, ()), name in spec.aligned)
+
+
+def _dimensions(emitter: Emitter, definition: Definition, spec: Specialisation, numbers: dict[str, int]) -> dict[str, Value]:
+    """A value for each dimension that the tensors name and no constant gives, in order of first appearance."""
+    present = (a for n, a in definition.annotations.items() if n not in spec.absent)
+    names = dict.fromkeys(n for a in present for dim in a.dims or () for n in dim_names(dim))
+    return {n: emitter.parameter(n, TileType(INDEX)) for n in names if n not in numbers}

@@ -1,0 +1,335 @@
+"""What is known of integers: linear forms over dimensions, coordinates and loop indices, the range and a divisor of each, and inequalities.
+
+A form maps an atom to its coefficient and None to the constant.  The form of a tile speaks of any one of its elements; atoms that differ
+between elements (`varying`) therefore never meet those of another tile.
+"""
+from __future__ import annotations
+
+import ast
+from math import gcd
+
+from ..ir import Arg, Body, Const, Kernel, Op, Span, Value, walk
+from ..types import DType
+
+Atom = Value | str
+Form = dict[Atom | None, int]
+DIM_MAX = (1 << 31) - 1         # each dimension of a tensor is below 2^31; the call checks it
+EFFORT = 300                    # forms tried in one proof: the longest proof in the kernels of the specification takes 9
+
+
+def constant(n: int) -> Form:
+    """The form of a literal."""
+    return {None: n}
+
+
+def combine(a: Form, b: Form, scale: int = 1) -> Form:
+    """a + scale * b, zeros left out."""
+    total = dict(a)
+    for atom, c in b.items():
+        total[atom] = total.get(atom, 0) + scale * c
+    return {atom: c for atom, c in total.items() if c or atom is None}
+
+
+class Facts:
+    """Forms of values, and a proof procedure; `visit` every op in program order, `enter` and `leave` around bodies."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self.forms: dict[Value, Form] = {}
+        self.ranges: dict[Atom, tuple[int, int]] = {}
+        self.divisors: dict[Atom, int] = {}
+        self.rules: list[Form] = []                     # each is >= 0 here
+        self.varying: set[Atom] = set()
+        self.defs: dict[Value, Op] = {r: op for op in walk(kernel.body) for r in op.results}
+        self.dims = {d.name: d for d in kernel.dims}
+        for d in kernel.dims:
+            self.atom(d, (0, DIM_MAX), dict(kernel.facts).get(d.name, 1))
+
+    # ------------------------------------------------------------ reading
+    def form(self, a: Arg) -> Form:
+        """The form of an integer operand: its own atom where nothing better is known."""
+        if isinstance(a, Const):
+            return constant(int(a.value))
+        if a not in self.forms:
+            dtype = a.tile.dtype
+            self.atom(a, (dtype.lo, dtype.hi) if dtype.kind == "i" else (0, 1))
+            if a.tile.shape:
+                self.varying.add(a)
+        return self.forms[a]
+
+    def atom(self, a: Value, limits: tuple[int, int], divisor: int = 1) -> Form:
+        """Make `a` an atom with a range and a divisor."""
+        self.ranges[a], self.divisors[a], self.forms[a] = limits, divisor, {None: 0, a: 1}
+        return self.forms[a]
+
+    def range(self, form: Form) -> tuple[int, int]:
+        """Least and greatest value by the ranges of the atoms alone."""
+        lo = hi = form.get(None, 0)
+        for a, c in form.items():
+            if a is not None:
+                low, high = self.ranges[a]
+                lo, hi = lo + min(c * low, c * high), hi + max(c * low, c * high)
+        return lo, hi
+
+    def divisor(self, form: Form) -> int:
+        """A number that divides every value; 0 for the form 0."""
+        return gcd(*(c * (self.divisors.get(a, 1) if a is not None else 1) for a, c in form.items()))
+
+    def dimension(self, text: str) -> Form:
+        """The form of a tensor's dimension, given as its text: a number, a name, or an expression of names."""
+        return self._expression(ast.parse(text, mode="eval").body)
+
+    def _expression(self, node: ast.expr) -> Form:
+        if isinstance(node, ast.Constant) and isinstance(node.value, int):
+            return constant(node.value)
+        if isinstance(node, ast.Name) and node.id in self.dims:
+            return self.form(self.dims[node.id])
+        text = ast.unparse(node)
+        if isinstance(node, ast.BinOp):
+            a, b = self._expression(node.left), self._expression(node.right)
+            if isinstance(node.op, ast.Add | ast.Sub):
+                return combine(a, b, 1 if isinstance(node.op, ast.Add) else -1)
+            for x, y in ((a, b), (b, a)):
+                if isinstance(node.op, ast.Mult) and set(y) == {None}:
+                    return combine(constant(0), x, y[None])
+            if isinstance(node.op, ast.Div) and set(b) == {None} and b[None] > 0 and text not in self.ranges:
+                exact = combine({None: 0, text: b[None]}, a, -1)
+                self.rules += [exact, combine(constant(0), exact, -1)]
+        self.ranges.setdefault(text, (0, DIM_MAX))
+        return {None: 0, text: 1}
+
+    # ------------------------------------------------------------ proving
+    def proves(self, form: Form) -> bool:
+        """Whether form >= 0 follows: atoms that may pull it below zero are traded, by a rule, for others."""
+        seen: set[tuple[tuple[Atom | None, int], ...]] = set()
+        todo = [form]
+        while todo and len(seen) < EFFORT:
+            f = todo.pop(0)
+            if self.range(f)[0] >= 0:
+                return True
+            key = tuple(f.items())
+            if key in seen:
+                continue
+            seen.add(key)
+            for a, c in f.items():
+                if a is not None and min(c * n for n in self.ranges[a]) < 0:
+                    todo += [_traded(f, c, rule, rule[a]) for rule in self.rules if rule.get(a, 0) * c > 0]
+        return False
+
+    def below(self, x: Form, y: Form) -> bool:
+        """Whether x < y."""
+        return self.proves(combine(combine(y, x, -1), constant(-1)))
+
+    def fits(self, form: Form, lo: int, hi: int) -> bool:
+        """Whether every value is in lo..hi."""
+        low, high = self.range(form)
+        return (low >= lo or self.proves(combine(form, constant(-lo)))) and (high <= hi or self.proves(combine(constant(hi), form, -1)))
+
+    def decides(self, op: Op) -> bool | None:
+        """What a comparison of integers always gives, if it does."""
+        if op.name not in ("lt", "le", "gt", "ge", "eq", "ne") or any(isinstance(a, Span) or a.tile.dtype.kind != "i" for a in op.args):
+            return None
+        x, y = (self.element(a) for a in op.args if not isinstance(a, Span))
+        if op.name in ("gt", "ge"):
+            x, y = y, x
+        if op.name in ("eq", "ne"):
+            apart = self.below(x, y) or self.below(y, x)
+            return op.name == "ne" if apart else op.name == "eq" if combine(x, y, -1) == {None: 0} else None
+        strict = op.name in ("lt", "gt")
+        gap = combine(y, x, -1)
+        if self.proves(combine(gap, constant(-strict))):
+            return True
+        return False if self.proves(combine(constant(strict - 1), gap, -1)) else None
+
+    # ------------------------------------------------------------ scopes
+    def enter(self, op: Op, n: int = 0) -> int:
+        """Learn what holds inside body `n` of `op`; give the result to `leave`."""
+        mark = len(self.rules)
+        body = op.bodies[n]
+        if op.name == "for":
+            self._index(op, body.params[0])
+        elif op.name == "if":
+            self.learn(op.args[0], n == 0)
+        elif op.name != "while":
+            self._inputs(op, body)
+        return mark
+
+    def leave(self, mark: int) -> None:
+        """Forget what held only inside."""
+        del self.rules[mark:]
+
+    def _index(self, op: Op, k: Value) -> None:
+        start, stop = (self.form(a) for a in op.args[:2] if not isinstance(a, Span))
+        step = op.attr("step", 1)
+        lo, hi = self.range(start)[0], self.range(stop)[1] - 1
+        self.atom(k, (lo, max(hi, lo)), gcd(self.divisor(start), step))
+        whole = self.divisor(combine(stop, start, -1)) % step == 0
+        self.rules += [combine(combine(stop, {k: 1}, -1), constant(-step if whole else -1)), combine({None: 0, k: 1}, start, -1)]
+
+    def _inputs(self, op: Op, body: Body) -> None:
+        for p, a in zip(body.params, op.args, strict=True):
+            if p.tile.dtype.kind == "i" and not isinstance(a, Span):
+                form = self.form(a)
+                if any(x in self.varying for x in form):
+                    self.atom(p, self.range(form), self.divisor(form))
+                    self.varying.add(p)
+                else:
+                    self.forms[p] = form
+        for o in body.ops:
+            if o.name == "coordinate":
+                self.atom(o.result, (0, op.attr("shape")[o.attr("axis")] - 1))
+                self.varying.add(o.result)
+
+    def learn(self, c: object, truth: bool) -> None:
+        """Take a condition as holding, or as not."""
+        op = self.defs.get(c) if isinstance(c, Value) else None
+        if op is None or op.name not in ("not", "and", "or", "lt", "le", "gt", "ge", "eq", "ne"):
+            return
+        if op.name == "not":
+            self.learn(op.args[0], not truth)
+        elif op.name == ("and" if truth else "or"):
+            for a in op.args:
+                self.learn(a, truth)
+        elif op.name not in ("and", "or") and all(not isinstance(a, Span) and a.tile.dtype.kind == "i" for a in op.args):
+            name = op.name if truth else {"lt": "ge", "ge": "lt", "gt": "le", "le": "gt", "eq": "ne", "ne": "eq"}[op.name]
+            self._compared(name, op.args)  # type: ignore[arg-type]
+
+    def _compared(self, name: str, args: tuple[Arg, Arg]) -> None:
+        x, y = (self.form(a) for a in args)
+        gap = combine(y, x, -1)
+        rules = {"lt": [combine(gap, constant(-1))], "le": [gap], "gt": [combine(constant(-1), gap, -1)], "ge": [combine(constant(0), gap, -1)],
+                 "eq": [gap, combine(constant(0), gap, -1)], "ne": []}
+        self.rules += rules[name]
+        op = self.defs.get(args[0]) if isinstance(args[0], Value) else None
+        if name == "eq" and op is not None and op.name == "mod" and isinstance(op.args[1], Const) and args[1] == Const(0, args[1].tile.dtype):
+            atoms = [a for a in self.form(op.args[0]) if a is not None] if isinstance(op.args[0], Value) else []
+            if len(atoms) == 1 and self.form(op.args[0]) == {None: 0, atoms[0]: 1}:  # type: ignore[arg-type]
+                n, old = int(op.args[1].value), self.divisors.get(atoms[0], 1)
+                self.divisors[atoms[0]] = old * n // gcd(old, n)
+
+    # ------------------------------------------------------------ ops
+    def element(self, a: Arg) -> Form:
+        """The form of an operand of an elementwise op: that of a tile is not tied to those of other tiles."""
+        form = self.form(a)
+        if isinstance(a, Const) or not a.tile.shape or not any(x in self.varying for x in form):
+            return form
+        name = f"element of {id(a)}"
+        self.ranges[name], self.divisors[name] = self.range(form), self.divisor(form)
+        self.varying.add(name)
+        return {None: 0, name: 1}
+
+    def visit(self, op: Op) -> None:
+        """Derive the form of an op's integer result."""
+        if op.name == "assume":
+            self.learn(op.args[0], True)
+        elif op.name == "grid":
+            for extent, i in zip(op.args, op.results, strict=True):
+                size = self.form(extent)  # type: ignore[arg-type]
+                self.atom(i, (0, max(self.range(size)[1] - 1, 0)))
+                self.rules.append(combine(combine(size, {i: 1}, -1), constant(-1)))
+        elif op.name in ("map", *_REDUCTIONS) and op.bodies:
+            self._map(op)
+        elif len(op.results) == 1 and op.result.tile.dtype.kind == "i" and op.result not in self.forms and not op.bodies and op.name != "load":
+            self._derive(op)
+
+    def _map(self, op: Op) -> None:
+        if op.name in ("argmin", "argmax"):
+            self._tile(op, (0, op.attr("shape")[op.attr("axis")] - 1))
+        if op.name == "map":
+            for r, a in zip(op.results, op.bodies[0].result, strict=True):
+                if r.tile.dtype.kind == "i" and not isinstance(a, Span):
+                    self.forms[r] = self.form(a)
+
+    def _tile(self, op: Op, limits: tuple[int, int], divisor: int = 1) -> Form:
+        self.atom(op.result, limits, divisor)
+        if op.result.tile.shape or any(x in self.varying for v in op.uses() if v.tile.dtype.kind == "i" for x in self.form(v)):
+            self.varying.add(op.result)
+        return self.forms[op.result]
+
+    def _derive(self, op: Op) -> None:
+        dtype = op.result.tile.dtype
+        args = [a for a in op.args if not isinstance(a, Span)]
+        if op.name in ("full", "broadcast", "reshape", "transpose"):
+            self.forms[op.result] = self.form(args[0])
+        elif op.name in ("iota", "argmin", "argmax"):
+            n = op.attr("n") or args[0].tile.shape[op.attr("axis")]
+            self._tile(op, (0, n - 1))
+        elif op.name in _LINEAR and all(a.tile.dtype.kind == "i" for a in args):
+            form = _LINEAR[op.name](*(self.element(a) for a in args))
+            if form is None:
+                self._other(op, args, dtype)
+            elif self.fits(form, dtype.lo, dtype.hi):
+                self.forms[op.result] = form
+        else:
+            self._other(op, args, dtype)
+        self.form(op.result)
+
+    def _other(self, op: Op, args: list[Arg], dtype: DType) -> None:
+        """Ops that are not linear: an atom of its own with a range, a divisor, and rules."""
+        ints = [a for a in args if a.tile.dtype.kind == "i"]
+        forms = [self.element(a) for a in ints]
+        ranges = [self.range(f) for f in forms]
+        divisor = gcd(*(self.divisor(f) for f in forms)) if forms else 1
+        if op.name in ("minimum", "maximum"):
+            pick, sign = (min, 1) if op.name == "minimum" else (max, -1)
+            me = self._tile(op, (pick(r[0] for r in ranges), pick(r[1] for r in ranges)), divisor)
+            self.rules += [combine(combine(constant(0), f, sign), me, -sign) for f in forms]
+        elif op.name == "where" and len(ints) == 2:
+            self._tile(op, (min(r[0] for r in ranges), max(r[1] for r in ranges)), divisor)
+        elif op.name == "mul":
+            ends = [a * b for a in ranges[0] for b in ranges[1]]
+            if min(ends) >= dtype.lo and max(ends) <= dtype.hi:
+                self._tile(op, (min(ends), max(ends)), self.divisor(forms[0]) * self.divisor(forms[1]))
+        elif op.name in ("floordiv", "mod") and ranges[1][0] > 0:
+            self._divided(op, forms, ranges)
+        elif op.name == "and" and max(r[0] for r in ranges) >= 0:
+            self._tile(op, (0, min(r[1] for r in ranges if r[0] >= 0)))
+        elif op.name == "popcount":
+            self._tile(op, (0, 64))
+        elif op.name == "cast" and args[0].tile.dtype.kind == "b":
+            self._tile(op, (0, 1))
+        elif op.name == "shr" and ranges[1][0] >= 0 and ranges[1][1] < dtype.bits:
+            ends = [a >> b for a in ranges[0] for b in ranges[1]]
+            self._tile(op, (min(ends), max(ends)))
+
+    def _divided(self, op: Op, forms: list[Form], ranges: list[tuple[int, int]]) -> None:
+        (x, y), (lo, hi), (low, high) = forms, ranges[0], ranges[1]
+        if op.name == "mod":
+            rest = combine(x, constant(-x.get(None, 0)))
+            if set(y) == {None} and self.divisor(rest) % low == 0:
+                self.forms[op.result] = constant(x.get(None, 0) % low)
+            else:
+                self._tile(op, (0, high - 1))
+            return
+        if set(y) != {None}:
+            ends = [a // b for a in (lo, hi) for b in (low, high)]
+            self._tile(op, (min(ends), max(ends)))
+            return
+        rest = {a: c for a, c in x.items() if a is not None}
+        if all(c % low == 0 for c in rest.values()):
+            self.forms[op.result] = {None: x.get(None, 0) // low, **{a: c // low for a, c in rest.items()}}
+            return
+        r = x.get(None, 0) % low
+        exact = self.divisor({None: 0, **rest}) % low == 0         # then the floor takes off just the constant's remainder
+        me = self._tile(op, (lo // low, hi // low))
+        self.rules += [combine(combine(x, constant(-r if exact else 0)), me, -low),
+                       combine(combine(combine(constant(0), me, low), x, -1), constant(r if exact else low - 1))]
+
+
+_REDUCTIONS = ("sum", "max", "min", "argmax", "argmin")
+
+
+def _traded(f: Form, c: int, rule: Form, r: int) -> Form:
+    """|r| * f - |c| * rule, which lacks the atom with coefficients c and r; divided by what divides it."""
+    new = combine(combine(constant(0), f, abs(r)), rule, -abs(c))
+    common = gcd(*new.values()) or 1
+    return {a: n // common for a, n in new.items()}
+
+
+def _product(a: Form, b: Form) -> Form | None:
+    if set(a) == {None}:
+        a, b = b, a
+    return combine(constant(0), a, b[None]) if set(b) == {None} else None
+
+
+_LINEAR = {"add": lambda a, b: combine(a, b), "sub": lambda a, b: combine(a, b, -1), "mul": _product,
+           "neg": lambda a: combine(constant(0), a, -1), "cast": lambda a: a}

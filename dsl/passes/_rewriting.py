@@ -1,0 +1,115 @@
+"""One walk in program order that several passes share, and the small constructors their rules are written with."""
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from ..ir import Arg, Body, Const, Kernel, Op, Operand, Span, Value, make_attrs, substitute, walk
+from ..types import DType, TileType
+
+Change = tuple[list[Op], tuple[Arg, ...]]        # the ops that take an op's place, and what stands for its results
+Rule = Callable[[Op, Mapping[Value, Op]], Change | None]
+
+
+class Rewriter:
+    """Applies a rule to every op, inner bodies first, with operands already rewritten; `defs` are the ops emitted so far."""
+
+    def __init__(self, rule: Rule) -> None:
+        self.rule, self.changed = rule, False
+        self.new: dict[Value, Arg] = {}
+        self.defs: dict[Value, Op] = {}
+
+    def body(self, body: Body) -> Body:
+        """The rewritten body."""
+        ops: list[Op] = []
+        for op in body.ops:
+            op = substitute(op, self.new)
+            if op.bodies:
+                op = replace(op, bodies=tuple(self.body(b) for b in op.bodies))
+            change = self.rule(op, self.defs)
+            extra, values = ([op], op.results) if change is None else change
+            self.changed |= change is not None
+            self.new.update((r, v) for r, v in zip(op.results, values, strict=True) if r is not v)
+            self.defs.update((r, o) for o in extra for r in o.results)
+            ops.extend(extra)
+        return replace(body, ops=tuple(ops))
+
+
+def to_fixpoint(kernel: Kernel, rule: Rule) -> Kernel:
+    """The kernel after walks with `rule` until one changes nothing."""
+    while True:
+        walker = Rewriter(rule)
+        body = walker.body(kernel.body)
+        if not walker.changed:
+            return kernel
+        kernel = replace(kernel, body=body)
+
+
+def fit(arg: Arg, like: Op) -> Change:
+    """`arg` in the shape of the result of `like`: as it is, filled, or broadcast."""
+    t = like.result.tile
+    if arg.tile.shape == t.shape:
+        return [], (arg,)
+    op = make("full" if not arg.tile.shape else "broadcast", (arg,), t, like, shape=t.shape)
+    return [op], (op.result,)
+
+
+def make(name: str, args: tuple[Operand, ...], t: TileType, like: Op, hint: str = "", **attrs: object) -> Op:
+    """An op with one result of type `t`, named and placed in the source as `like`."""
+    return Op(name, args, make_attrs(attrs), (Value(hint or (like.results[0].name if like.results else name), t),), loc=like.loc)
+
+
+def as_op(op: Op) -> Change:
+    """The change that puts `op` in place."""
+    return [op], op.results
+
+
+def is_const(arg: Operand | None, value: int | float | bool) -> bool:
+    """Whether `arg` is that literal; zeros must agree in sign."""
+    return isinstance(arg, Const) and arg.value == value and math.copysign(1, arg.value) == math.copysign(1, value)
+
+
+def literal(value: int | float | bool, dtype: DType) -> Const:
+    """A Const of `dtype` in canonical form (one NaN)."""
+    if dtype.kind == "b":
+        return Const(bool(value), dtype)
+    if dtype.kind == "i":
+        return Const(int(value), dtype)
+    return Const(math.nan if math.isnan(value) else float(value), dtype)
+
+
+def scalars(op: Op) -> tuple[Arg, ...]:
+    """The operands, spans left out."""
+    return tuple(a for a in op.args if not isinstance(a, Span))
+
+
+def written(op: Op) -> set[Value]:
+    """The tensors that an op, or an op inside it, stores to."""
+    inside = [op, *(o for b in op.bodies for o in walk(b))]
+    return {o.args[0] for o in inside if (o.name == "store" or o.name.startswith("atomic_")) and isinstance(o.args[0], Value)}
+
+
+def clone(op: Op, new: dict[Value, Arg]) -> Op:
+    """A copy of an op that binds fresh values, in its bodies too; `new` maps old to new and grows."""
+    op = substitute(op, {k: v for k, v in new.items()})
+
+    def fresh(values: tuple[Value, ...]) -> tuple[Value, ...]:
+        copies = tuple(Value(v.name, v.type) for v in values)
+        new.update(zip(values, copies, strict=True))
+        return copies
+
+    bodies = []
+    for b in op.bodies:
+        params = fresh(b.params)
+        bodies.append(Body(params, tuple(clone(o, new) for o in b.ops)))
+    return replace(op, bodies=tuple(bodies), results=fresh(op.results))
+
+
+def defined(body: Body) -> set[Value]:
+    """Everything a body binds, in inner bodies too."""
+    bound = set(body.params)
+    for op in walk(body):
+        bound.update(op.results)
+        bound.update(p for b in op.bodies for p in b.params)
+    return bound

@@ -1,0 +1,268 @@
+"""Guards that are never needed, comparisons that are always true, and integers that fit 32 bits."""
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from ..ir import Arg, Body, Const, Kernel, Op, Operand, Span, Value, substitute, walk
+from ..types import I32, INDEX, DType, TileType
+from ._affine import Facts, Form, combine, constant
+from ._rewriting import literal, scalars
+
+NARROWS = ("add", "sub", "mul", "neg", "minimum", "maximum", "where", "floordiv", "mod", "lt", "le", "gt", "ge", "eq", "ne")
+ACCESSES = ("load", "store", "atomic_add", "atomic_min", "atomic_max")
+
+
+def intervals(kernel: Kernel) -> Kernel:
+    """Assumes the value form; best after fuse.  Then a memory op's `inside` lists the dimensions whose coordinates are proved within the
+    tensor (a `stop` proved never to bite is gone); comparisons with one outcome and integers with one value are literals; index arithmetic
+    in maps is done in i32 where it provably fits, and so are index tiles that only serve as coordinates; the kernel's `wanted` lists the
+    (dimension, divisor) facts that would make more spans provable."""
+    work = _Intervals(kernel)
+    body = work.body(kernel.body)
+    return replace(kernel, body=body).having(wanted=tuple(sorted(work.wanted)) or None)
+
+
+class _Intervals:
+    def __init__(self, kernel: Kernel) -> None:
+        self.facts = Facts(kernel)
+        self.known = dict(kernel.facts)
+        self.wanted: set[tuple[str, int]] = set()
+        self.new: dict[Value, Arg] = {}
+        coordinates, others = set(), set()
+        for op in walk(kernel.body):
+            for n, a in enumerate(op.args):
+                (coordinates if op.name in ACCESSES and n >= 1 + (op.name != "load") else others).add(a)
+        self.only_coordinates = coordinates - others
+
+    def body(self, body: Body) -> Body:
+        """The body with everything proved written into it."""
+        ops: list[Op] = []
+        casts: dict[Value, Value] = {}
+        for op in body.ops:
+            op = substitute(op, self.new)
+            if op.name in ("for", "while", "if"):
+                op = replace(op, bodies=tuple(self._inner(op, n) for n in range(len(op.bodies))))
+            elif op.bodies:
+                before, op = self._mapped(op, casts)
+                ops += before
+            elif op.name in ACCESSES:
+                op = self._access(op)
+            self.facts.visit(op)
+            if not self._decided(op):
+                ops.append(op)
+        return replace(body, ops=tuple(ops))
+
+    def _inner(self, op: Op, n: int) -> Body:
+        mark = self.facts.enter(op, n)
+        body = self.body(op.bodies[n])
+        self.facts.leave(mark)
+        return body
+
+    def _decided(self, op: Op) -> bool:
+        """Whether a scalar op has just one outcome, which then stands for it."""
+        if len(op.results) != 1 or op.result.tile.shape or op.bodies or op.name in ("load", "grid"):
+            return False
+        truth = self.facts.decides(op)
+        if truth is not None:
+            self.new[op.result] = literal(truth, op.result.tile.dtype)
+        elif op.result.tile.dtype.kind == "i":
+            lo, hi = self.facts.range(self.facts.form(op.result))
+            if lo == hi:
+                self.new[op.result] = literal(lo, op.result.tile.dtype)
+        return op.result in self.new
+
+    # ------------------------------------------------------------ memory
+    def _access(self, op: Op) -> Op:
+        first = 1 if op.name == "load" else 2
+        tensor, coordinates = op.args[0], list(op.args[first:])
+        inside = []
+        if not isinstance(tensor, Value):
+            return op
+        for d, (at, text) in enumerate(zip(coordinates, tensor.tensor.dims, strict=True)):
+            dim = self.facts.dimension(text)
+            if not isinstance(at, Span):
+                form = self.facts.form(at)
+                if self.facts.proves(form) and self.facts.below(form, dim):
+                    inside.append(d)
+                continue
+            start = self.facts.form(at.start)
+            end = combine(start, constant(at.extent))
+            if at.stop is not None and not self.facts.proves(combine(self.facts.form(at.stop), end, -1)):
+                continue
+            if self.facts.proves(start) and self.facts.proves(combine(dim, end, -1)):
+                inside.append(d)
+                coordinates[d] = Span(at.start, at.extent)
+            else:
+                self._want(at, start, text)
+        return replace(op, args=(*op.args[:first], *coordinates)).having(inside=tuple(inside) or None)
+
+    def _want(self, at: Span, start: Form, dim: str) -> None:
+        if at.stop is None and dim in self.facts.dims and self.facts.divisor(start) % at.extent == 0 and self.known.get(dim, 1) % at.extent:
+            self.wanted.add((dim, at.extent))
+
+    # ------------------------------------------------------------ maps
+    def _mapped(self, op: Op, casts: dict[Value, Value]) -> tuple[list[Op], Op]:
+        """The casts of free scalars that the body now needs, and the op with its index arithmetic narrowed."""
+        mark = self.facts.enter(op)
+        work = _Narrowing(self.facts, op, casts)
+        body = work.body()
+        self.new.update(work.decided)
+        self.facts.leave(mark)
+        dtypes = op.attr("dtypes")
+        if op.name == "map" and op.result in self.only_coordinates and op.result.tile.dtype is INDEX and body.result[0] in work.widened:
+            tile = Value(op.result.name, replace(op.result.tile, dtype=I32))
+            self.new[op.result] = tile
+            body = _pruned(replace(body, ops=(*body.ops[:-1], replace(body.ops[-1], args=(work.widened[body.result[0]],)))))  # type: ignore[index]
+            op, dtypes = replace(op, results=(tile,)), (I32,)
+            self.only_coordinates = self.only_coordinates | {tile}
+        return work.outside, replace(op, bodies=(body,)).having(dtypes=dtypes)
+
+
+def _pruned(body: Body) -> Body:
+    """Without scalar ops that nothing reads."""
+    needed, kept = set(body.result), [body.ops[-1]]
+    for op in reversed(body.ops[:-1]):
+        if op.result in needed:
+            needed.update(op.uses())
+            kept.append(op)
+    return replace(body, ops=tuple(kept[::-1]))
+
+
+class _Narrowing:
+    """The body of one map with index arithmetic in i32: `narrow` has the i32 twin of an index value, `widened` the way back."""
+
+    def __init__(self, facts: Facts, op: Op, casts: dict[Value, Value]) -> None:
+        self.facts, self.op, self.casts = facts, op, casts
+        self.outside: list[Op] = []
+        self.ops: list[Op] = []
+        self.new: dict[Value, Arg] = {}
+        self.decided: dict[Value, Arg] = {}
+        self.narrow: dict[Value, Arg] = {}
+        self.widened: dict[Operand, Arg] = {}
+        self.own = {*op.bodies[0].params, *(r for o in op.bodies[0].ops for r in o.results)}
+
+    def body(self) -> Body:
+        body = self.op.bodies[0]
+        for op in body.ops:
+            op = substitute(op, self.new)
+            self.facts.visit(op)
+            if op.name == "yield" or not self._decided(op):
+                self._emit(op)
+        return _pruned(replace(body, ops=tuple(self.ops)))
+
+    def _decided(self, op: Op) -> bool:
+        truth = self.facts.decides(op)
+        if truth is None:
+            return False
+        self.new[op.result] = literal(truth, op.result.tile.dtype)
+        return True
+
+    def _fits(self, a: Arg) -> bool:
+        return a.tile.dtype is INDEX and self.facts.fits(self.facts.form(a), I32.lo, I32.hi)
+
+    def _emit(self, op: Op) -> None:
+        result = op.result if op.results else None
+        indices = [a for a in scalars(op) if a.tile.dtype is INDEX]
+        if op.name == "coordinate" and result is not None and result.tile.dtype is INDEX:
+            self._narrowed(op, [])
+        elif op.name == "cast" and result is not None and self._cast(op, scalars(op)[0], result.tile.dtype):
+            pass
+        elif op.name in NARROWS and result is not None and indices and all(self._fits(a) for a in (*indices, *_index(op.results))):
+            self._narrowed(op, [self._twin(a) for a in scalars(op)])
+        elif op.name in ("lt", "le", "gt", "ge", "eq", "ne") and indices and self._relative(op):
+            pass
+        else:
+            self.ops.append(replace(op, args=tuple(self._wide(a) for a in scalars(op))))
+
+    def _narrowed(self, op: Op, args: list[Arg]) -> None:
+        """Emit the op on i32; its own result, if an index, is known by the twin from here on."""
+        if op.result.tile.dtype is not INDEX:
+            self.ops.append(replace(op, args=tuple(args)))
+            return
+        twin = Value(op.result.name, TileType(I32))
+        self.ops.append(replace(op, args=tuple(args), results=(twin,)))
+        self.narrow[op.result] = twin
+        self.facts.forms[twin] = self.facts.form(op.result)
+
+    def _cast(self, op: Op, x: Arg, dtype: DType) -> bool:
+        """Casts from and to index, where the other side already stands in the body."""
+        if x.tile.dtype is I32 and dtype is INDEX:
+            self.narrow[op.result] = x
+            self.ops.append(op)
+            self.widened[op.result] = x
+            return True
+        if x.tile.dtype is not INDEX or not self._fits(x) or dtype is INDEX:
+            return False
+        if dtype is I32:
+            self.new[op.result] = self._twin(x)
+        else:
+            self.ops.append(replace(op, args=(self._twin(x),)))
+        return True
+
+    def _twin(self, a: Arg) -> Arg:
+        """An operand in i32: a literal, what the body has, or a cast (outside the body for a free scalar)."""
+        if a.tile.dtype is not INDEX:
+            return a
+        if isinstance(a, Const):
+            return literal(a.value, I32)
+        if a in self.own and a not in self.narrow:
+            self.narrow[a] = self._put(self.ops, "cast", (a,), I32, a.name)
+        return self.narrow[a] if a in self.own else self._free(a)
+
+    def _free(self, a: Value) -> Value:
+        if a not in self.casts:
+            self.casts[a] = self._put(self.outside, "cast", (a,), I32, a.name)
+            self.facts.forms[self.casts[a]] = self.facts.form(a)
+        return self.casts[a]
+
+    def _wide(self, a: Arg) -> Arg:
+        """An operand as an index again, if only its twin was emitted."""
+        twin = self.narrow.get(a) if isinstance(a, Value) else None
+        if twin is None or any(a in o.results for o in self.ops) or isinstance(a, Value) and a in self.op.bodies[0].params:
+            return a
+        wide = self._put(self.ops, "cast", (twin,), INDEX, a.name if isinstance(a, Value) else "")
+        self.widened[wide] = twin
+        return wide
+
+    def _put(self, ops: list[Op], name: str, args: tuple[Arg, ...], dtype: DType, hint: str) -> Value:
+        value = Value(hint, TileType(dtype))
+        ops.append(Op(name, args, (("dtype", dtype),) if name == "cast" else (), (value,), loc=self.op.loc))
+        return value
+
+    def _relative(self, op: Op) -> bool:
+        """x < y where they do not fit: what varies over the tile is compared in i32 with the rest, computed once outside and clamped,
+        which changes no outcome because the varying side fits."""
+        x, y = (self.facts.form(a) for a in scalars(op))
+        gap = combine(x, y, -1)
+        varies = {a: c for a, c in gap.items() if a in self.own}
+        rest = {a: -c for a, c in gap.items() if a not in self.own}
+        lo, hi = self.facts.range({None: 0, **varies})
+        if not varies or lo <= I32.lo or hi >= I32.hi or not all(isinstance(a, Value) and a in self.narrow for a in varies):
+            return False
+        if not all(a is None or isinstance(a, Value) and a.tile.dtype is INDEX and not a.tile.shape for a in rest):
+            return False
+        terms = [(self.narrow[a], c) for a, c in varies.items()]  # type: ignore[index]
+        left = self._sum(self.ops, terms, 0, I32)
+        total = self._sum(self.outside, [(a, c) for a, c in rest.items() if isinstance(a, Value)], rest.get(None, 0), INDEX)
+        low = self._put(self.outside, "maximum", (total, literal(I32.lo, INDEX)), INDEX, "bound")
+        right = self._put(self.outside, "cast", (self._put(self.outside, "minimum", (low, literal(I32.hi, INDEX)), INDEX, "bound"),), I32, "bound")
+        self.ops.append(replace(op, args=(left, right)))
+        return True
+
+    def _sum(self, ops: list[Op], terms: Iterable[tuple[Arg, int]], start: int, dtype: DType) -> Arg:
+        """The sum of coefficient * value, emitted."""
+        total: Arg | None = None
+        for a, c in sorted(terms, key=lambda t: t[1] < 0):
+            size = a if abs(c) == 1 else self._put(ops, "mul", (a, literal(abs(c), dtype)), dtype, "scaled")
+            if total is None:
+                total = size if c > 0 else self._put(ops, "neg", (size,), dtype, "total")
+            else:
+                total = self._put(ops, "add" if c > 0 else "sub", (total, size), dtype, "total")
+        if total is None:
+            return literal(start, dtype)
+        return total if start == 0 else self._put(ops, "add", (total, literal(start, dtype)), dtype, "total")
+
+
+def _index(values: Iterable[Value]) -> list[Value]:
+    return [v for v in values if v.tile.dtype is INDEX]

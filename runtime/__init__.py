@@ -1,0 +1,1 @@
+"""From IR to a call: arrays, the build cache, specialisation, launching, the command line."""

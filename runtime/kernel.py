@@ -1,0 +1,325 @@
+"""The kernel object: checks a call, finds or builds its binary, runs it.  A call like the last one costs microseconds."""
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import FunctionType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dslc.backend import Backend, backend_of
+from dslc.definition import Definition, Specialisation, define
+from dslc.deferred import deferred
+from dslc.dims import Annotation
+from dslc.errors import DslError, Loc, check
+from dslc.ir import Kernel
+from dslc.source import read_source
+from dslc.syntax import check_syntax, constant_text, fingerprint
+from dslc.types import DTYPES, DType
+
+from .arrays import Array, as_array, overlap
+from .binding import Binding, bind, plain_constant
+from .binding import scalar as bound_scalar
+from .cache import Entry, digest, shared_cache
+from .version import VERSION
+
+if TYPE_CHECKING:
+    from dslc import interpret as interpreter
+
+    from . import lowering
+else:
+    lowering, interpreter = deferred("dslc.runtime.lowering"), deferred("dslc.interpret")
+
+NO_MEMORY = 1            # statuses of a launcher; those of the kernel's own sites start at FIRST_SITE
+FIRST_SITE = 16
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Everything about calls of one shape: the launcher, and where pointers and scalars go in its argument block."""
+
+    launch: Callable[[bytes], int]
+    pack: Callable[..., bytes]
+    template: tuple[Any, ...]                               # the block's values; pointers and scalars are overwritten
+    pointers: tuple[tuple[int, int], ...]                   # (position in the block, argument)
+    scalars: tuple[tuple[int, int, str, DType], ...]        # (position, argument, name, dtype)
+    reach: tuple[tuple[int, int], ...]                      # bytes before and after the pointer that each array argument spans
+    written: tuple[tuple[int, str], ...]                    # arguments that are stored to
+    sites: tuple[tuple[str, Loc | None], ...]
+
+
+class TileKernel:
+    """A function of the tile language.  Call it on arrays; look at it with `source`, `ir`, `interpret`; compile it ahead with `build`."""
+
+    def __init__(self, fn: FunctionType) -> None:
+        source = read_source(fn)
+        check_syntax(source, fn, kernel=True)
+        self.definition: Definition = define(fn, source)
+        self.__name__, self.__doc__, self.__wrapped__, self.__module__ = fn.__name__, fn.__doc__, fn, fn.__module__
+        self._positional = tuple(p.arg for p in source.parameters if p not in source.tree.args.kwonlyargs)
+        self._named = frozenset(p.arg for p in source.parameters)
+        self._consts = frozenset(self.definition.consts)
+        self._plans: dict[Any, _Plan] = {}
+
+    def __repr__(self) -> str:
+        return f"tile_kernel {self.__name__}"
+
+    # ------------------------------------------------------------ calling
+    def __call__(self, *args: Any, target: str | None = None, **named: Any) -> None:
+        """Run over the whole grid.  Arrays: numpy, or anything with DLPack or an array interface, without copies.
+
+        `target` names a backend; else DSLC_TARGET, else the device the arrays are on.  DslError before anything runs if an argument does
+        not fit; after it for what only data can show (a scatter that names an element twice).
+        """
+        if named and not named.keys() <= self._consts:
+            args, named = self._in_order(args, named)
+        values = [_view(v) for v in args]
+        key = (target or os.environ.get("DSLC_TARGET"), *[v[1:6] if type(v) is Array else v if v is None else type(v) for v in values], *named.items())
+        try:
+            plan = self._plans.get(key)
+        except TypeError:
+            plan, key = None, None
+        if plan is None:
+            plan = self._plan(args, named, target, key)
+        block = list(plan.template)
+        for at, n in plan.pointers:
+            block[at] = values[n].pointer
+        for at, n, name, dtype in plan.scalars:
+            block[at] = _scalar(name, dtype, values[n])
+        if plan.written:
+            self._check_overlap(plan, values)
+        status = plan.launch(plan.pack(*block))
+        if status:
+            raise self._failure(status, plan)
+
+    def _check_overlap(self, plan: _Plan, values: list[Any]) -> None:
+        reach, arrays = plan.reach, [(n, v) for n, v in enumerate(values) if type(v) is Array]
+        for w, name in plan.written:
+            mine = values[w]
+            low, high = mine.pointer - reach[w][0], mine.pointer + reach[w][1]
+            for n, other in arrays:
+                if n != w and low < other.pointer + reach[n][1] and other.pointer - reach[n][0] < high and overlap(mine, other):
+                    raise DslError(f"{self.__name__}: {name} is written and overlaps {self._positional[n]}", hint="pass a copy of one of them")
+
+    def _failure(self, status: int, plan: _Plan) -> DslError:
+        if status == NO_MEMORY:
+            return DslError(f"{self.__name__}: there is no memory for the scratch of its threads", hint="smaller tiles, or DSLC_THREADS=1")
+        message, loc = plan.sites[status - FIRST_SITE]
+        return DslError(message, loc)
+
+    # ------------------------------------------------------------ a call of a new shape
+    def _given(self, args: tuple[Any, ...], named: dict[str, Any]) -> dict[str, Any]:
+        """Values by parameter name, defaults filled in."""
+        check(len(args) <= len(self._positional), f"{self.__name__} takes {len(self._positional)} arguments, {len(args)} were given",
+              hint=f"{self.__name__}({', '.join(self._positional)}); constants are named")
+        given = dict(zip(self._positional, args, strict=False))
+        for name, value in named.items():
+            check(name in self._named, f"{self.__name__} has no parameter {name!r}", hint=", ".join(sorted(self._named)))
+            check(name not in given, f"{self.__name__}: {name} is given twice")
+            given[name] = value
+        return {**self.definition.defaults, **given}
+
+    def bound(self, args: tuple[Any, ...], named: dict[str, Any]) -> Binding:
+        """The call's arguments, checked against the signature."""
+        self._read_annotations()
+        return bind(self.definition, self._given(args, named), lambda name, v: _read(name, v))
+
+    def _plan(self, args: tuple[Any, ...], named: dict[str, Any], target: str | None, key: Any) -> _Plan:
+        try:
+            b = self.bound(args, named)
+        except DslError as e:
+            raise DslError(f"{self.__name__}: {e.message}", e.loc, hint=e.hint) from None
+        backend = self._backend(b, target)
+        entry = self._entry(backend, b)
+        plan = self._make_plan(backend, entry, b, len(args))
+        if key is not None:
+            self._plans[key] = plan
+        return plan
+
+    def _in_order(self, args: tuple[Any, ...], named: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        given = self._given(args, named)
+        consts = {n: v for n, v in named.items() if n in self._consts}
+        return tuple(given.get(n) for n in self._positional if n not in self.definition.consts), consts
+
+    def _backend(self, b: Binding, target: str | None) -> Backend:
+        devices = {x.device.partition(":")[0] for x in b.arrays.values()}
+        check(len(devices) <= 1, f"{self.__name__}: arrays are on different devices: {', '.join(sorted(devices))}")
+        device = next(iter(devices), "cpu")
+        backend = backend_of(target or os.environ.get("DSLC_TARGET") or device)
+        wrong = next((n for n, x in b.arrays.items() if x.device.partition(":")[0] not in (backend.devices or (backend.name,))), None)
+        check(wrong is None, f"{self.__name__}: {wrong} is on {device}, and target {backend.name} cannot reach it there")
+        return backend
+
+    def _entry(self, backend: Backend, b: Binding) -> Entry:
+        """The compiled kernel for a call: by its specialisation if it was ever built, else by content, else built now."""
+        cache, family = shared_cache(), self._key(backend, b.spec)
+        wanted = cache.recall("wanted", family)
+        if wanted is not None:
+            facts = tuple((d, n) for d, n in wanted)
+            spec = replace(b.spec, facts=facts) if facts and all(b.holds(d, n) for d, n in facts) else b.spec
+            entry = cache.alias(self._key(backend, spec))
+            if entry is not None:
+                return entry
+        spec, kernel = lowering.specialised(self.definition, b.spec, b.holds)
+        cache.remember("wanted", family, [list(f) for f in lowering.wanted_facts(kernel) or spec.facts])
+        lowered = lowering.lower(kernel, backend)
+        entry = lowering.compile_entry(backend, lowered, lowering.render(backend, lowered))
+        cache.set_alias(self._key(backend, spec), entry.key)
+        return entry
+
+    def _key(self, backend: Backend, spec: Specialisation) -> str:
+        consts = [f"{n}={constant_text(v)}" for n, v in spec.consts]
+        parts = [f"{v}={d}" for v, d in spec.dtypes], sorted(spec.absent), spec.units, sorted(spec.aligned), spec.facts
+        return digest(VERSION, backend.name, backend.toolchain.identity(), self._fingerprint(), repr(consts), repr(parts))
+
+    def _fingerprint(self) -> str:
+        return fingerprint(self.definition.fn, self.definition.source)
+
+    def _make_plan(self, backend: Backend, entry: Entry, b: Binding, given: int) -> _Plan:
+        data = entry.data
+        launch = backend.toolchain.load(entry.path / data["binary"], data["name"])
+        order = {n: i for i, n in enumerate(self._positional)}
+        template, pointers, scalars = [], [], []
+        for kind, name, dtype, _count in data["members"]:
+            if kind == "pointer":
+                pointers.append((len(template), order[name]))
+                template.append(b.arrays[name].pointer)
+            elif kind == "strides":
+                template += b.arrays[name].strides
+            elif kind == "dim":
+                template.append(b.dims[name])
+            else:
+                if order[name] < given:
+                    scalars.append((len(template), order[name], name, DTYPES[dtype]))
+                template.append(b.scalars[name])
+        written = [(order[n], n) for n in data["written"]]
+        for n in data["written"]:
+            x = b.arrays[n]
+            check(x.writable, f"{self.__name__}: {n} is written, and {x.note or 'the array is read-only'}", hint="pass a writable array")
+            check(all(s != 0 or d <= 1 for s, d in zip(x.strides, x.shape, strict=True)), f"{self.__name__}: {n} is written and overlaps itself (a stride of 0)")
+        reach = [_reach(b.arrays[n]) if n in b.arrays else (0, 0) for n in self._positional]
+        sites = tuple((m, Loc(*loc) if loc else None) for m, loc in data["sites"])
+        return _Plan(launch, struct.Struct(data["format"]).pack, tuple(template), tuple(pointers), tuple(scalars), tuple(reach), tuple(written), sites)
+
+    def _read_annotations(self) -> None:
+        """Annotations as data: from the cache, or by the parser, which then remembers them."""
+        if self.definition.annotations or not self.definition.texts:
+            return
+        key = digest(VERSION, *(part for row in self.definition.texts.items() for part in row))
+        cache = shared_cache()
+        known = cache.recall("annotations", key)
+        if known is not None:
+            self.definition.annotations = {n: Annotation.from_json(a) for n, a in known}
+            return
+        lowering.read_annotations(self.definition)
+        cache.remember("annotations", key, [[n, a.to_json()] for n, a in self.definition.annotations.items()])
+
+    # ------------------------------------------------------------ looking
+    def specialise(self, *arrays: Any, **named: Any) -> Specialisation:
+        """What a call would be specialised for.  Without arrays: dtype variables by name (T=tile.f32) and every constant that has no default.
+
+        Then dense arrays, 16-byte aligned, are taken for granted, optional tensors are absent unless `present=("name", ..)`.
+        """
+        if arrays:
+            return self.bound(arrays, named).spec
+        self._read_annotations()
+        present = named.pop("present", ())
+        dtypes = {n: named.pop(n) for n in list(named) if n not in self._named}
+        dtypes = {n: DTYPES[d] if isinstance(d, str) else d for n, d in dtypes.items()}
+        consts = {n: plain_constant(n, named[n] if n in named else self.definition.defaults.get(n)) for n in self.definition.consts}
+        missing = next((n for n in self.definition.consts if n not in named and n not in self.definition.defaults), None)
+        check(missing is None, f"constant {missing} is missing", hint=f"give {missing}=..")
+        here = self.definition.annotations
+        unbound = next((a.variable for a in here.values() if a.variable and a.variable not in dtypes), None)
+        check(unbound is None, f"dtype {unbound} is not given", hint=f"{unbound}=f32")
+        absent = frozenset(n for n, a in here.items() if a.optional and n not in present)
+        tensors = [(n, len(a.dims)) for n, a in here.items() if a.dims is not None and n not in absent]
+        return Specialisation(tuple(consts.items()), tuple(dtypes.items()), absent, tuple((n, (r - 1,)) for n, r in tensors), frozenset(n for n, _ in tensors))
+
+    def lowered(self, target: str, spec: Specialisation, observe: Callable[[str, Kernel], None] | None = None) -> Kernel:
+        """The kernel in the placed form of `target`."""
+        return lowering.lower(lowering.value_form(self.definition, spec), backend_of(target), observe)
+
+    def ir(self, stage: str = "front end", *arrays: Any, target: str = "cpu", **named: Any) -> Kernel:
+        """The IR after a stage: "front end", or the last run of a pass of the target.  DslError if there is no such stage."""
+        stages: dict[str, Kernel] = {}
+        self.lowered(target, self.specialise(*arrays, **named), stages.__setitem__)
+        check(stage in stages, f"there is no stage {stage!r}", hint=", ".join(stages))
+        return stages[stage]
+
+    def source(self, target: str = "cpu", *arrays: Any, **named: Any) -> str:
+        """The main source file for a target."""
+        kernel = self.lowered(target, self.specialise(*arrays, **named))
+        files: dict[str, str] = lowering.render(backend_of(target), kernel).files
+        return next(iter(files.values()))
+
+    def build(self, target: str = "cpu", *arrays: Any, **named: Any) -> Path:
+        """The folder with source, headers, library and manifest, in the cache."""
+        backend = backend_of(target)
+        kernel = self.lowered(target, self.specialise(*arrays, **named))
+        entry: Entry = lowering.compile_entry(backend, kernel, lowering.render(backend, kernel))
+        return entry.path
+
+    def interpret(self, *args: Any, placed: bool = False, target: str = "cpu", order: str = "forward", seed: int = 0, **named: Any) -> None:
+        """Run in numpy, as the definition of the IR says: the value form, or with `placed` what `target` would render.
+
+        Programs run in `order` ("forward", "reverse", "shuffle" by `seed`); each written element must have one owner.
+        """
+        b = self.bound(*self._in_order(args, named))
+        kernel = lowering.value_form(self.definition, b.spec)
+        kernel = lowering.lower(kernel, backend_of(target)) if placed else kernel
+        arrays = {n: _numpy(x) for n, x in b.arrays.items()}
+        for p in kernel.params:
+            if p.name in b.scalars:
+                arrays[p.name] = _from_bits(b.scalars[p.name], p.tile.dtype)
+        interpreter.interpret(kernel, arrays, b.dims, order=order, seed=seed)
+
+
+def _view(value: Any) -> Any:
+    return as_array(value) if hasattr(value, "dtype") and getattr(value, "ndim", 1) else value
+
+
+def _read(name: str, value: Any) -> Array | None:
+    if isinstance(value, int | float | bool | str | DType):
+        return None
+    try:
+        return as_array(value)
+    except DslError as e:
+        raise DslError(f"{name}: {e.message}", hint=e.hint) from None
+
+
+def _scalar(name: str, dtype: DType, value: Any) -> Any:
+    if type(value) is float and dtype.bits == 64 or type(value) is int and dtype.kind == "i" and dtype.lo <= value <= dtype.hi:
+        return value
+    return bound_scalar(name, dtype, value)
+
+
+def _reach(x: Array) -> tuple[int, int]:
+    """Bytes before the pointer and from it on that the array's elements take."""
+    if 0 in x.shape:
+        return 0, 0
+    ends = [(n - 1) * s * x.itemsize for n, s in zip(x.shape, x.strides, strict=True)]
+    return -sum(e for e in ends if e < 0), sum(e for e in ends if e > 0) + x.itemsize
+
+
+def _numpy(x: Array) -> np.ndarray[Any, Any]:
+    """The array as numpy sees it, without a copy."""
+    if isinstance(x.owner, np.ndarray):
+        return x.owner
+    storage = DTYPES[x.dtype].numpy
+    strides = tuple(s * x.itemsize for s in x.strides)
+    interface = {"version": 3, "data": (x.pointer, not x.writable), "shape": x.shape, "strides": strides, "typestr": f"|V{x.itemsize}"}
+    return np.asarray(_Interface(interface, x.owner)).view(storage)
+
+
+class _Interface:
+    def __init__(self, interface: dict[str, Any], owner: object) -> None:
+        self.__array_interface__, self.owner = interface, owner
+
+
+def _from_bits(value: Any, dtype: DType) -> Any:
+    return value if dtype.kind != "f" or dtype.bits >= 32 else np.asarray(value, f"u{dtype.bytes}").view(dtype.numpy)[()]

@@ -1,0 +1,15 @@
+# expect: +: shapes (4,) and (3,) do not broadcast
+# caret: 9:a + b
+# hint: extents must be equal or 1, counted from the last axis
+# args: x=f32(8)
+
+
+@tile_function
+def f(a, b):
+    return a + b
+
+
+@tile_kernel
+def kernel(x: "f32[N]"):
+    i = tile.grid(1)
+    t = f(tile.load(x, (0, 4)), tile.load(x, (0, 3)))

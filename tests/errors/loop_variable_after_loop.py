@@ -1,0 +1,12 @@
+# expect: 'k' is the variable of a loop and does not live after it
+# caret: 12:k
+# hint: bind it before, to a tile of the same type
+# args: x=f32(8)
+
+
+@tile_kernel
+def kernel(x: "f32[N]"):
+    i = tile.grid(1)
+    for k in tile.range(0, 2):
+        pass
+    tile.store(x, k, 0.0)

@@ -1,0 +1,10 @@
+# expect: load: pad: -0.5 is not a value of i32
+# caret: 10:tile.load(y, (0, 4), pad=-0.5)
+# hint:
+# args: x=f32(8), y=i32(8)
+
+
+@tile_kernel
+def kernel(x: "f32[N]", y: "i32[N]"):
+    i = tile.grid(1)
+    t = tile.load(y, (0, 4), pad=-0.5)
