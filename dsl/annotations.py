@@ -7,8 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lark import Lark, Token, Transformer, UnexpectedInput
-from lark.exceptions import UnexpectedCharacters, UnexpectedEOF, UnexpectedToken
+from lark import Lark, Token, Transformer, UnexpectedInput, v_args
 
 from .definition import Definition
 from .dims import Annotation, Dim, dim_names, dim_text
@@ -20,38 +19,33 @@ _WORDS = {"NAME": "a name", "INT": "a number", "LSQB": "'['", "RSQB": "']'", "CO
           "STAR": "'*'", "SLASH": "'/'", "QUESTION": "'?'", "IN": "'in'", "SPLIT": "'split'", "ORDER": "'order'", "$END": "the end"}
 
 
+@v_args(inline=True)
 class _Reader(Transformer[Token, Annotation]):
     """One method per rule of the grammar."""
 
-    def name(self, items: list[Token]) -> Dim:
-        return str(items[0])
+    name, number = str, int
 
-    def number(self, items: list[Token]) -> Dim:
-        return int(items[0])
+    def scalar(self, dtype: str) -> Annotation:
+        return Annotation(str(dtype))
 
-    def operation(self, items: list[Any]) -> Dim:
-        return (str(items[1]), items[0], items[2])
+    def operation(self, left: Dim, sign: str, right: Dim) -> Dim:
+        return (str(sign), left, right)
 
-    def dims(self, items: list[Dim]) -> tuple[Dim, ...]:
-        return tuple(items)
+    def dims(self, *dims: Dim) -> tuple[Dim, ...]:
+        return dims
 
-    def split(self, _items: list[Token]) -> str:
+    def split(self) -> str:
         return "split"
 
-    def order(self, items: list[Token]) -> tuple[int, ...]:
-        return tuple(map(int, items))
+    def order(self, *fields: str) -> tuple[int, ...]:
+        return tuple(map(int, fields))
 
-    def scalar(self, items: list[Token]) -> Annotation:
-        return Annotation(str(items[0]))
+    def tensor(self, dtype: str, dims: tuple[Dim, ...], optional: str = "") -> Annotation:
+        return Annotation(str(dtype), dims, optional=bool(optional))
 
-    def tensor(self, items: list[Any]) -> Annotation:
-        return Annotation(str(items[0]), items[1], optional=len(items) > 2)
-
-    def packed(self, items: list[Any]) -> Annotation:
-        dtype, dims, word, stored, *rest = items
-        optional = bool(rest) and isinstance(rest[-1], Token)
-        order = next((r for r in rest if not isinstance(r, Token)), "adjacent")
-        return Annotation(str(dtype), dims, str(word), stored, order, optional)
+    def packed(self, dtype: str, dims: tuple[Dim, ...], word: str, stored: tuple[Dim, ...], *rest: Any) -> Annotation:
+        optional = rest[-1:] == ("?",)
+        return Annotation(str(dtype), dims, str(word), stored, (*rest[:len(rest) - optional], "adjacent")[0], optional)
 
 
 def parse_annotation(text: str, loc: Loc | None = None) -> Annotation:
@@ -74,12 +68,8 @@ def parse_annotation(text: str, loc: Loc | None = None) -> Annotation:
 
 
 def _unreadable(text: str, error: UnexpectedInput, at: Callable[[int], Loc | None]) -> DslError:
-    expected: set[str] = set()
-    if isinstance(error, UnexpectedToken):
-        expected = set(error.accepts or error.expected)
-    elif isinstance(error, UnexpectedCharacters):
-        expected = set(error.allowed or ())
-    end = isinstance(error, UnexpectedEOF) or (isinstance(error, UnexpectedToken) and error.token.type == "$END")
+    expected = getattr(error, "accepts", None) or getattr(error, "expected", None) or getattr(error, "allowed", None) or ()
+    end = getattr(getattr(error, "token", None), "type", "") == "$END"
     offset = len(text) if end else error.pos_in_stream or 0
     words = " or ".join(sorted(word for name, word in _WORDS.items() if name in expected)) or "a dtype"
     found = "it ends" if end else f"'{text[offset:].split()[0]}' stands"

@@ -192,9 +192,6 @@ class _Machine:
         return results
 
     # ------------------------------------------------------------ control
-    def assume(self, op: Op) -> None:
-        check(bool(self.get(op.args[0])), "assume: does not hold for these arguments", op.loc)
-
     def loop(self, op: Op) -> None:
         start, stop, *carried = (self.get(a) for a in op.args)
         for i in range(int(start), int(stop), op.attr("step")):
@@ -207,18 +204,9 @@ class _Machine:
             carried = self.body(op.bodies[1], carried)
         self.put(op, carried)
 
-    def branch(self, op: Op) -> None:
-        self.put(op, self.body(op.bodies[0 if bool(self.get(op.args[0])) else 1]))
-
-    def map(self, op: Op) -> None:
-        self.put(op, self.elements(op, op.attr("shape")))
-
     def coordinate(self, op: Op) -> None:
         axis = op.attr("axis")
         self.put(op, [np.arange(self.shape[axis]).reshape([-1 if d == axis else 1 for d in range(len(self.shape))])])
-
-    def copy(self, op: Op) -> None:
-        self.put(op, [self.get(op.args[0])])
 
     # ------------------------------------------------------------ places
     def alloc(self, op: Op) -> None:
@@ -318,11 +306,12 @@ class _Machine:
         t, at, a = self.target(op, _MANY)
         _UPDATES[op.name].at(t.a, at, a)
 
-    def nothing(self, op: Op) -> None:
-        """A barrier: programs run one op at a time here."""
-
 
 _RUN: dict[str, Callable[[_Machine, Op], None]] = {
-    "assume": _Machine.assume, "for": _Machine.loop, "while": _Machine.while_, "if": _Machine.branch, "yield": _Machine.nothing,
-    "barrier": _Machine.nothing, "map": _Machine.map, "coordinate": _Machine.coordinate, "copy": _Machine.copy, "alloc": _Machine.alloc,
-    "view": _Machine.view, "load": _Machine.load, "store": _Machine.store, **dict.fromkeys(_UPDATES, _Machine.atomic)}
+    "assume": lambda m, op: check(bool(m.get(op.args[0])), "assume: does not hold for these arguments", op.loc),
+    "for": _Machine.loop, "while": _Machine.while_, "yield": lambda m, op: None,
+    "barrier": lambda m, op: None,                                      # one op at a time runs here
+    "if": lambda m, op: m.put(op, m.body(op.bodies[0 if bool(m.get(op.args[0])) else 1])),
+    "map": lambda m, op: m.put(op, m.elements(op, op.attr("shape"))), "coordinate": _Machine.coordinate,
+    "copy": lambda m, op: m.put(op, [m.get(op.args[0])]), "alloc": _Machine.alloc, "view": _Machine.view,
+    "load": _Machine.load, "store": _Machine.store, **dict.fromkeys(_UPDATES, _Machine.atomic)}

@@ -21,11 +21,12 @@ _SUFFIX = re.compile(r"(\.\d+)+$")
 class _Writer:
     """Lines of a kernel's text, and where each op stands in them: (line, column, end column), lines from 0."""
 
-    def __init__(self) -> None:
+    def __init__(self, kernel: Kernel) -> None:
         self.lines: list[str] = []
         self.places: dict[Op, tuple[int, int, int]] = {}
         self._names: dict[Value, str] = {}
         self._used: dict[str, int] = {}
+        self.kernel(kernel)
 
     def name(self, value: Value) -> str:
         """The value's name made unique: a second `x` is `x.1`, in the order in which the text mentions them."""
@@ -75,15 +76,12 @@ class _Writer:
 
 def show(kernel: Kernel) -> str:
     """The kernel as text; parsed and shown again it is the same text."""
-    writer = _Writer()
-    writer.kernel(kernel)
-    return "\n".join(writer.lines) + "\n"
+    return "\n".join(_Writer(kernel).lines) + "\n"
 
 
 def place_of(kernel: Kernel, op: Op) -> Loc | None:
     """Where `op` stands in show(kernel); None if it is not in the kernel."""
-    writer = _Writer()
-    writer.kernel(kernel)
+    writer = _Writer(kernel)
     if op not in writer.places:
         return None
     line, column, end = writer.places[op]
@@ -178,7 +176,7 @@ class _Leaves(Transformer[Token, Any]):
         super().__init__()
         self.source = source
 
-    def _dtype(self, name: Token) -> DType:
+    def dtype(self, name: Token) -> DType:
         check(str(name) in DTYPES, f"{name} is not a dtype", self.source.loc(name), hint="one of " + " ".join(DTYPES))
         return DTYPES[str(name)]
 
@@ -188,17 +186,17 @@ class _Leaves(Transformer[Token, Any]):
 
     def number(self, number: Token, dtype: Token | None) -> Const:
         default = INDEX if re.fullmatch(r"-?\d+", number) else F32
-        kind = self._dtype(dtype) if dtype else default
+        kind = self.dtype(dtype) if dtype else default
         return Const(float(number) if kind.kind == "f" else self._int(number), kind)
 
     def truth(self, text: Token) -> Const:
-        return Const(text == "true", BOOL)
+        return Const(str(text) == "true", BOOL)
 
     def scalar_type(self, name: Token) -> TileType:
-        return TileType(self._dtype(name))
+        return TileType(self.dtype(name))
 
     def tile(self, name: Token, *rest: Any) -> TileType:
-        return TileType(self._dtype(name), tuple(self._int(n) for n in rest[:-1]), rest[-1])
+        return TileType(self.dtype(name), tuple(self._int(n) for n in rest[:-1]), rest[-1])
 
     def place(self, name: Token, strides: Any, swizzle: Any, offset: Token | None, slots: Token | None) -> Place:
         spaces = {str(s): s for s in Space}
@@ -209,7 +207,7 @@ class _Leaves(Transformer[Token, Any]):
 
     def tensor(self, name: Token, *rest: Any) -> TensorType:
         *dims, packing, unit, aligned = rest
-        return TensorType(self._dtype(name), tuple(dims), packing, unit or (), aligned is not None)
+        return TensorType(self.dtype(name), tuple(dims), packing, unit or (), aligned is not None)
 
     @v_args(inline=False, meta=True)
     def dim(self, meta: Any, _parts: list[Any]) -> str:
@@ -217,7 +215,7 @@ class _Leaves(Transformer[Token, Any]):
 
     def packing(self, word: Token, axis: Token, *order: Token) -> Packing:
         how = str(order[0]) if order[0].type == "NAME" else tuple(self._int(n) for n in order)
-        return Packing(self._dtype(word), self._int(axis), how)
+        return Packing(self.dtype(word), self._int(axis), how)
 
     def ints(self, *numbers: Token) -> tuple[int, ...]:
         return tuple(self._int(n) for n in numbers)
@@ -225,14 +223,8 @@ class _Leaves(Transformer[Token, Any]):
     def facts(self, *parts: Token) -> tuple[tuple[str, int], ...]:
         return tuple((str(name), self._int(n)) for name, n in zip(parts[::2], parts[1::2], strict=True))
 
-    def attrs(self, *attrs: Any) -> tuple[Any, ...]:
-        return attrs
-
     def attr(self, name: Token, value: Any) -> tuple[str, Any]:
         return str(name), value
-
-    def dtype(self, name: Token) -> DType:
-        return self._dtype(name)
 
     def plain(self, number: Token) -> int | float:
         return int(number) if re.fullmatch(r"-?\d+", number) else float(number)
@@ -246,8 +238,10 @@ class _Leaves(Transformer[Token, Any]):
     def nothing(self) -> None:
         return None
 
-    def tuple(self, *items: Any) -> Any:
+    def items(self, *items: Any) -> tuple[Any, ...]:
         return items
+
+    attrs = items
 
 
 class _Reader:
@@ -284,7 +278,7 @@ class _Reader:
     def kernel(self, tree: Any) -> Kernel:
         symbol, params, dims, facts, attrs, *ops = tree.children
         bound = self.bindings(params), self.bindings(dims)
-        return Kernel(str(symbol)[1:], *bound, Body((), tuple(self.op(op) for op in ops)), facts or (), attrs or (), self.source.loc(symbol))
+        return Kernel(str(symbol)[1:], *bound, Body((), tuple(map(self.op, ops))), facts or (), attrs or (), self.source.loc(symbol))
 
     def body(self, tree: Any) -> Body:
         params, *ops = tree.children

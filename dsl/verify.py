@@ -151,9 +151,12 @@ class _Checker:
             whole = arg.dtype.kind == "f" or isinstance(arg.value, int)
             self.need(whole and (arg.dtype.kind != "i" or arg.dtype.lo <= arg.value <= arg.dtype.hi), f"{literal(arg)} does not fit {arg.dtype}")
             return
-        self.need(arg in self.visible, f"%{arg.name} is {'not visible here' if arg in self.bound else 'used before it is defined'}")
+        self.in_sight(arg)
         root = self.roots.get(arg)
         self.need(root is None or op.name == "view" or root in self.written, f"%{arg.name} is read but was never written")
+
+    def in_sight(self, v: Value) -> None:
+        self.need(v in self.visible, f"%{v.name} is {'not visible here' if v in self.bound else 'used before it is defined'}")
 
     def kind(self, arg: Operand, param: Param, op: Op) -> None:
         if isinstance(arg, Span):
@@ -182,7 +185,7 @@ class _Checker:
                 self.need((target.tile.place is not None) == bool(op.into), f"%{target.name} {'is not' if op.into else 'must not be'} a place")
                 self.need(op.into or not (self.placed and want.shape), f"in the placed form a tile is written into a place, not bound to %{target.name}")
         for target in op.into:
-            self.need(target in self.visible, f"%{target.name} is {'not visible here' if target in self.bound else 'used before it is defined'}")
+            self.in_sight(target)
             self.written.add(self.roots[target])
         for target in op.results:
             self.bind(target)
@@ -249,12 +252,13 @@ def _map(checker: _Checker, op: Op, row: OpDef) -> Types:
 def _coordinate(checker: _Checker, op: Op, row: OpDef) -> Types:
     axis, rank = op.attr("axis"), len(checker.shape or ())
     checker.need(isinstance(axis, int) and 0 <= axis < rank, f"axis {axis} is not an axis of rank {rank}")
-    return _counters(checker, op, row.infer((), {}))
+    return _counters(op, row.infer((), {}))
 
 
-def _counters(checker: _Checker, op: Op, types: Types) -> Types:
+def _counters(op: Op, types: Types) -> Types:
     """Counts are index, or i32 where they have been narrowed."""
-    return tuple(r.tile if r.tile in _COUNTERS else t for r, t in zip(op.results, types, strict=False)) if len(op.results) == len(types) else types
+    narrowed = tuple(r.tile for r in op.results)
+    return narrowed if len(narrowed) == len(types) and all(t in _COUNTERS for t in narrowed) else types
 
 
 def _grid(checker: _Checker, op: Op, row: OpDef) -> Types:
@@ -262,7 +266,7 @@ def _grid(checker: _Checker, op: Op, row: OpDef) -> Types:
     checker.need(checker.grid is None, "a kernel has one grid")
     checker.grid = op
     checker.need(all(v in checker.call for v in op.uses()), "extents are computed from dimensions and scalar parameters")
-    return _counters(checker, op, row.infer([_type(a) for a in op.args], {}))
+    return _counters(op, _infer(checker, op, row))
 
 
 def _assume(checker: _Checker, op: Op, row: OpDef) -> Types:
@@ -274,7 +278,7 @@ def _assume(checker: _Checker, op: Op, row: OpDef) -> Types:
 def _for(checker: _Checker, op: Op, row: OpDef) -> Types:
     step = op.attr("step")
     checker.need(isinstance(step, int) and step > 0, f"step must be a positive integer, got {step!r}")
-    carried = row.infer([_type(a) for a in op.args], dict(op.attrs))
+    carried = _infer(checker, op, row)
     params = op.bodies[0].params
     checker.need(params and params[0].type in _COUNTERS, "the body's first parameter is the loop's index")
     _loop(checker, op, op.bodies[0], params[1:], carried)
@@ -282,7 +286,7 @@ def _for(checker: _Checker, op: Op, row: OpDef) -> Types:
 
 
 def _while(checker: _Checker, op: Op, row: OpDef) -> Types:
-    carried = row.infer([_type(a) for a in op.args], {})
+    carried = _infer(checker, op, row)
     condition, trip = op.bodies
     _loop(checker, op, condition, condition.params, carried, (TileType(BOOL),))
     _loop(checker, op, trip, trip.params, carried)
@@ -298,7 +302,7 @@ def _loop(checker: _Checker, op: Op, body: Body, params: Sequence[Value], carrie
 
 
 def _if(checker: _Checker, op: Op, row: OpDef) -> Types:
-    row.infer([_type(a) for a in op.args], {})
+    _infer(checker, op, row)
     before, after, yields = set(checker.written), set(checker.written), []
     for body in op.bodies:
         checker.need(not body.params, "a branch takes no parameters")

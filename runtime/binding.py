@@ -24,6 +24,12 @@ class Binding:
     scalars: dict[str, Any]
     dims: dict[str, int]
     spec: Specialisation
+    fields: dict[str, tuple[int, ...]]                      # elements in a stored word, by parameter and dimension
+
+    @property
+    def extents(self) -> dict[str, tuple[int, ...]]:
+        """Shapes in elements, by parameter: packed dimensions counted in fields."""
+        return {n: tuple(s * f for s, f in zip(x.shape, self.fields[n], strict=True)) for n, x in self.arrays.items()}
 
     def holds(self, dim: str, divisor: int) -> bool:
         """Whether a wanted fact is true of this call."""
@@ -56,7 +62,8 @@ def bind(definition: Definition, given: Mapping[str, Any], read: Callable[[str, 
     consts = {name: _constant(definition, name, given, dims) for name in definition.consts}
     spec = Specialisation(tuple(consts.items()), tuple((v, d) for v, (_, d) in dtypes.items()), frozenset(absent),
                           tuple((n, units(x)) for n, x in arrays.items() if units(x)), frozenset(n for n, x in arrays.items() if aligned(x)))
-    return Binding(arrays, scalars, {n: v for n, v in dims.items() if n not in consts}, spec)
+    return Binding(arrays, scalars, {n: v for n, v in dims.items() if n not in consts}, spec,
+                   {n: fields_of(definition.annotations[n]) for n in arrays})
 
 
 def _scalar_type(name: str, a: Annotation, dtypes: Mapping[str, tuple[str, DType]]) -> DType:
@@ -82,10 +89,8 @@ def dimensions(annotations: Mapping[str, Annotation], shapes: Mapping[str, Seque
     for parameter, shape in shapes.items():
         a = annotations[parameter]
         assert a.dims is not None
-        packing = a.packing
-        fields = packing.word.bits // DTYPES[a.dtype].bits if packing else 1
-        for d, (dim, n) in enumerate(zip(a.dims, shape, strict=True)):
-            n = n * fields if packing and d == packing.axis else n
+        for d, (dim, words, fields) in enumerate(zip(a.dims, shape, fields_of(a), strict=True)):
+            n = words * fields
             if isinstance(dim, str):
                 first = names.setdefault(dim, n)
                 check(first == n, f"{parameter}: dimension {d} must be {dim} = {first}, got {n}")
@@ -98,6 +103,12 @@ def dimensions(annotations: Mapping[str, Annotation], shapes: Mapping[str, Seque
         value: Fraction = evaluate(dim, names)
         check(value == n, f"{parameter}: dimension {d} must be {dim_text(dim)}, got {n}")
     return names
+
+
+def fields_of(a: Annotation) -> tuple[int, ...]:
+    """Elements in one stored element, along each dimension: 1 but for the packed one."""
+    packing = a.packing
+    return tuple(packing.word.bits // DTYPES[a.dtype].bits if packing and d == packing.axis else 1 for d in range(len(a.dims or ())))
 
 
 def _constant(definition: Definition, name: str, given: Mapping[str, Any], dims: Mapping[str, int]) -> Any:

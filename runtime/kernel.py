@@ -17,6 +17,7 @@ from dslc.deferred import deferred
 from dslc.dims import Annotation
 from dslc.errors import DslError, Loc, check
 from dslc.ir import Kernel
+from dslc.races import find_race
 from dslc.source import read_source
 from dslc.syntax import check_syntax, constant_text, fingerprint
 from dslc.types import DTYPES, DType
@@ -167,7 +168,7 @@ class TileKernel:
         spec, kernel = lowering.specialised(self.definition, b.spec, b.holds)
         cache.remember("wanted", family, [list(f) for f in lowering.wanted_facts(kernel) or spec.facts])
         lowered = lowering.lower(kernel, backend)
-        entry = lowering.compile_entry(backend, lowered, lowering.render(backend, lowered))
+        entry = lowering.compile_entry(backend, lowered, lowering.render(backend, lowered), kernel)
         cache.set_alias(self._key(backend, spec), entry.key)
         return entry
 
@@ -181,6 +182,8 @@ class TileKernel:
 
     def _make_plan(self, backend: Backend, entry: Entry, b: Binding, given: int) -> _Plan:
         data = entry.data
+        race = find_race(data["accesses"], b.dims, {n: b.extents[n] for n in b.arrays})
+        check(race is None, race[0] if race else "", Loc(*race[1]) if race and race[1] else None, hint="give each program its own elements, or use atomics")
         launch = backend.toolchain.load(entry.path / data["binary"], data["name"])
         order = {n: i for i, n in enumerate(self._positional)}
         template, pointers, scalars = [], [], []
@@ -260,8 +263,9 @@ class TileKernel:
     def build(self, target: str = "cpu", *arrays: Any, **named: Any) -> Path:
         """The folder with source, headers, library and manifest, in the cache."""
         backend = backend_of(target)
-        kernel = self.lowered(target, self.specialise(*arrays, **named))
-        entry: Entry = lowering.compile_entry(backend, kernel, lowering.render(backend, kernel))
+        origin = lowering.value_form(self.definition, self.specialise(*arrays, **named))
+        kernel = lowering.lower(origin, backend)
+        entry: Entry = lowering.compile_entry(backend, kernel, lowering.render(backend, kernel), origin)
         return entry.path
 
     def interpret(self, *args: Any, placed: bool = False, target: str = "cpu", order: str = "forward", seed: int = 0, **named: Any) -> None:

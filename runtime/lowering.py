@@ -14,6 +14,7 @@ from dslc.errors import DslError
 from dslc.frontend import build
 from dslc.ir import Kernel
 from dslc.passes import run
+from dslc.races import accesses
 from dslc.render import Scope, environment, tidy
 from dslc.types import TensorType
 from dslc.verify import verify
@@ -65,12 +66,15 @@ def describe_call(kernel: Kernel, sites: Iterable[tuple[str, Any]]) -> dict[str,
     members = fields(kernel)
     return {"name": kernel.name, "format": pack_format(members), "members": [[f.kind, f.name, str(f.dtype) if f.dtype else None, f.count] for f in members],
             "written": sorted(v.name for v in written(kernel)),
-            "sites": [[message, [Path(loc.file).name, loc.line, loc.column, loc.end_column, loc.text] if loc else None] for message, loc in sites],
+            "sites": [[message, [loc.file, loc.line, loc.column, loc.end_column, loc.text] if loc else None] for message, loc in sites],
             "wanted": [list(f) for f in kernel.attr("wanted", ())], "tensors": [p.name for p in kernel.params if isinstance(p.type, TensorType)]}
 
 
-def compile_entry(backend: Backend, kernel: Kernel, rendered: Rendered) -> Entry:
-    """The compiled kernel in the cache: found by content (source, headers, compiler, flags, machine, target, version), or built."""
+def compile_entry(backend: Backend, kernel: Kernel, rendered: Rendered, origin: Kernel) -> Entry:
+    """The compiled kernel in the cache: found by content (source, headers, compiler, flags, machine, target, version), or built.
+
+    `origin` is its value form, from which races are told.
+    """
     toolchain = backend.toolchain
     sources = [part for name, text in sorted(rendered.files.items()) for part in (name, text)]
     headers = [path.read_text() for path in backend.header_files]
@@ -83,7 +87,7 @@ def compile_entry(backend: Backend, kernel: Kernel, rendered: Rendered) -> Entry
             binary = toolchain.compile(folder, kernel.name)
         except DslError as e:
             raise e.located(kernel.loc) from None
-        return {**rendered.call, "binary": binary}
+        return {**rendered.call, "binary": binary, "accesses": accesses(origin)}
 
     cache = shared_cache()
     return cache.get(key) or cache.build(key, produce)

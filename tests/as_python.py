@@ -33,7 +33,7 @@ class _Printer:
 
     def name(self, v: Value) -> str:
         if v not in self.names:
-            base = name = v.name.replace(".", "_")
+            name = v.name.replace(".", "_")
             while name in self.used:
                 name += "_"
             self.used.add(name)

@@ -3,15 +3,15 @@ from __future__ import annotations
 
 import importlib.util
 import linecache
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from as_python import as_python
-
 from dslc.ir import Kernel
 
-SPEC = Path("/work/shared/spec/tile_eager.py")
+SPEC = Path(os.environ.get("DSLC_SPEC") or Path(__file__).resolve().parents[2] / "shared" / "spec") / "tile_eager.py"
 
 
 def load_spec() -> Any:

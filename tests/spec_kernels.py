@@ -71,7 +71,8 @@ def specialise(definition: Definition, given: dict[str, Any]) -> tuple[Specialis
         elif have is not DTYPES[a.word or a.dtype]:
             raise DslError(f"{name}: expected {a}, got {have}")
         packing = a.packing
-        shape = tuple(n * (packing.word.bits // DTYPES[a.dtype].bits) if packing and d == packing.axis else n for d, n in enumerate(value.shape))
+        fields = packing.word.bits // DTYPES[a.dtype].bits if packing else 1
+        shape = tuple(n * fields if packing and d == packing.axis else n for d, n in enumerate(value.shape))
         expressions += [(name, d, e, n) for d, (e, n) in enumerate(zip(a.dims, shape, strict=True))]
     for name, d, e, n in sorted(expressions, key=lambda row: not isinstance(row[2], str)):
         if isinstance(e, str) and dims.setdefault(e, n) != n:

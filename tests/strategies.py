@@ -6,8 +6,6 @@ from math import prod
 from typing import Any
 
 import numpy as np
-from hypothesis import strategies as st
-
 from dslc.ir import Arg, Body, Const, Kernel, Op, Operand, Span, Value, make_attrs
 from dslc.ops import OPS
 from dslc.ops.control import ATOMIC_TYPES, access_shape
@@ -16,8 +14,9 @@ from dslc.ops.structure import accumulates_in, sum_type
 from dslc.ops.table import CLASSES
 from dslc.text import show
 from dslc.types import BOOL, DTYPES, F32, F64, I32, INDEX, DType, Packing, TensorType, TileType, broadcast_shapes
+from hypothesis import strategies as st
 
-STORED = tuple(d for d in DTYPES.values() if d is not INDEX and d.bits >= 8 or d is BOOL)
+STORED = tuple(d for d in DTYPES.values() if (d is not INDEX and d.bits >= 8) or d is BOOL)
 NARROW = tuple(DTYPES[n] for n in ("u1", "u2", "u4", "i4"))
 EXTENTS = (1, 2, 3, 4, 8)
 PURE = tuple(sorted(name for name, row in OPS.items() if row.pure and row.group not in "ap" and name not in ("map", "coordinate")))
@@ -231,7 +230,8 @@ class _Builder:
         if name in ("floordiv", "mod"):
             args[1] = self.nonzero(args[1])
         if name in ("shl", "shr"):
-            args[1] = self.emit("and", args[1], Const(args[0].tile.dtype.bits - 1, args[0].tile.dtype)) if isinstance(args[1], Value) else Const(1, args[1].dtype)
+            d = args[0].tile.dtype
+            args[1] = self.emit("and", args[1], Const(d.bits - 1, d)) if isinstance(args[1], Value) else Const(1, d)
         if name == "popcount" and values[0].tile.dtype.signed:
             args[0] = self.emit("cast", args[0], dtype=DTYPES["u32"])
         attrs = {"mode": self.choose(ROUNDINGS)} if name == "round" else {}
@@ -253,7 +253,8 @@ class _Builder:
     def random(self) -> None:
         seed = self.of(lambda t: t == TileType(INDEX), [I32])
         counter = self.of(lambda t: t.dtype is INDEX, [I32], (4,))
-        self.emit("random", *(v if v.tile.dtype is INDEX else self.emit("cast", v, dtype=INDEX) for v in (seed if not seed.tile.shape else self.pids[0], counter)))
+        seed = self.pids[0] if seed.tile.shape else seed
+        self.emit("random", *(v if v.tile.dtype is INDEX else self.emit("cast", v, dtype=INDEX) for v in (seed, counter)))
 
     def cast(self) -> None:
         x = self.of(lambda t: True)
@@ -287,10 +288,14 @@ class _Builder:
     def dot(self) -> None:
         ints = [DTYPES[n] for n in ("i8", "u8")]
         good = [*ints] if self.exact else [*ints, DTYPES["f16"], DTYPES["bf16"], F32, F64, DTYPES["f8e4m3"]]
-        a = self.of(lambda t: len(t.shape) == 2 and accumulates_in(t.dtype, t.dtype) is not None and (t.dtype.kind == "i" or not self.exact), good, (self.choose(EXTENTS), 4))
+        def multiplies(t: TileType) -> bool:
+            return len(t.shape) == 2 and accumulates_in(t.dtype, t.dtype) is not None and (t.dtype.kind == "i" or not self.exact)
+        a = self.of(multiplies, good, (self.choose(EXTENTS), 4))
         d = a.tile.dtype
-        b = self.tile(d if d.kind == "f" or d.bits < 8 else self.choose(ints), (a.tile.shape[1], self.choose(EXTENTS))) if d.bits >= 8 else self.emit(
-            "cast", self.tile(I32, (a.tile.shape[1], 2)), dtype=self.choose((DTYPES["u4"], DTYPES["i4"])))
+        if d.bits >= 8:
+            b = self.tile(d if d.kind == "f" else self.choose(ints), (a.tile.shape[1], self.choose(EXTENTS)))
+        else:
+            b = self.emit("cast", self.tile(I32, (a.tile.shape[1], 2)), dtype=self.choose((DTYPES["u4"], DTYPES["i4"])))
         types = OPS["dot"].infer((a.tile, b.tile), {})
         acc = [self.tile(types[0].dtype, types[0].shape)] if self.flip() else []
         self.emit("dot", a, b, *acc, **({"precision": "tf32"} if d is F32 and self.flip() else {}))
@@ -299,7 +304,7 @@ class _Builder:
         sums = OPS[name].rule == "summation"
         letter = OPS[name].params[0].letter
         def good(t: TileType) -> bool:
-            return bool(t.shape) and CLASSES[letter][0](t.dtype) and (not sums or sum_type(t.dtype) is t.dtype and not (self.exact and t.dtype.kind == "f"))
+            return bool(t.shape) and CLASSES[letter][0](t.dtype) and (not sums or (sum_type(t.dtype) is t.dtype and not (self.exact and t.dtype.kind == "f")))
         dtypes = [d for d in STORED if good(TileType(d, (1,)))]
         x = self.of(good, dtypes)
         self.settle(self.emit(name, x, axis=self.draw(st.integers(0, len(x.tile.shape) - 1))), name)
@@ -334,12 +339,15 @@ class _Builder:
         x = self.of(lambda t: len(t.shape) > 0 and t.size <= 128)
         axis = self.draw(st.integers(0, len(x.tile.shape) - 1))
         def fits(t: TileType) -> bool:
-            return t.dtype is x.tile.dtype and len(t.shape) == len(x.tile.shape) and all(d == axis or a == b for d, (a, b) in enumerate(zip(t.shape, x.tile.shape)))
+            same = t.dtype is x.tile.dtype and len(t.shape) == len(x.tile.shape)
+            return same and all(d == axis or a == b for d, (a, b) in enumerate(zip(t.shape, x.tile.shape, strict=True)))
         others = [v for v in reversed(self.pool) if fits(v.tile)]
         self.emit("concat", *[self.choose(others) for _ in range(self.draw(st.integers(1, 2)))], x, axis=axis)
 
     def unpack(self) -> None:
-        x = self.of(lambda t: len(t.shape) in (1, 2) and t.dtype.kind == "i" and t.dtype.bits >= 8 and t.dtype is not INDEX and t.size <= 32, [I32, DTYPES["u8"]])
+        def words(t: TileType) -> bool:
+            return len(t.shape) in (1, 2) and t.dtype.kind == "i" and t.dtype.bits >= 8 and t.dtype is not INDEX and t.size <= 32
+        x = self.of(words, [I32, DTYPES["u8"]])
         fields = [d for d in (*NARROW, BOOL, DTYPES["i8"], DTYPES["u16"]) if d.bits < x.tile.dtype.bits and x.tile.dtype.bits // d.bits <= 32]
         self.emit("unpack", x, dtype=self.choose(fields), order=self.choose(("adjacent", "split")))
 

@@ -1,7 +1,6 @@
 """The front end against the specification: its kernels build, run in the interpreter and agree with their oracles; its promotion rules
 give the types that the eager meaning gives; the IR of chosen kernels is as the contract says."""
-from __future__ import annotations
-
+# ruff: noqa: B023, F722, F821, F841 -- annotations of kernels are not Python, and lambdas are called at once
 import importlib
 import itertools
 import sys
@@ -46,7 +45,8 @@ def ops(kernel: Kernel, name: str) -> list[Any]:
 def checks() -> list[str]:
     if SPEC is None:
         return []
-    return [f"{p.stem}.{line[4:line.index('(')]}" for p in sorted((SPEC / "kernels").glob("*.py")) for line in p.read_text().splitlines() if line.startswith("def check_")]
+    files = sorted((SPEC / "kernels").glob("*.py"))
+    return [f"{p.stem}.{line[4:line.index('(')]}" for p in files for line in p.read_text().splitlines() if line.startswith("def check_")]
 
 
 @pytest.fixture(scope="module")
@@ -78,8 +78,8 @@ def eager() -> Iterator[Any]:
     del sys.modules["tile_eager"]
 
 
-SIGNS = {"+": "__add__", "-": "__sub__", "*": "__mul__", "/": "__truediv__", "//": "__floordiv__", "%": "__mod__", "&": "__and__", "|": "__or__", "^": "__xor__",
-         "<<": "__lshift__", ">>": "__rshift__", "<": "__lt__", "<=": "__le__", ">": "__gt__", ">=": "__ge__", "==": "__eq__", "!=": "__ne__"}
+SIGNS = {"+": "__add__", "-": "__sub__", "*": "__mul__", "/": "__truediv__", "//": "__floordiv__", "%": "__mod__", "&": "__and__", "|": "__or__",
+         "^": "__xor__", "<<": "__lshift__", ">>": "__rshift__", "<": "__lt__", "<=": "__le__", ">": "__gt__", ">=": "__ge__", "==": "__eq__", "!=": "__ne__"}
 SHAPES = ((), (3,))
 
 
@@ -145,7 +145,8 @@ def test_functions_promote_as_the_eager_meaning_does(eager: Any) -> None:
         assert ours(lambda e: call_operation(e, tile.where, [c, x, y], {})) == theirs(eager, lambda: eager.where(c_, x_, y_)), ("where", a, b)
         assert ours(lambda e: call_operation(e, tile.fma, [x, y, 2.0], {})) == theirs(eager, lambda: eager.fma(x_, y_, 2.0)), ("fma", a, b)
         mode = "rne" if x.tile.dtype.kind == "f" else None
-        assert ours(lambda e: call_operation(e, tile.cast, [x, DTYPES[b], mode], {})) == theirs(eager, lambda: eager.cast(x_, eager.DTYPES[b], mode)), ("cast", a, b)
+        want = theirs(eager, lambda: eager.cast(x_, eager.DTYPES[b], mode))
+        assert ours(lambda e: call_operation(e, tile.cast, [x, DTYPES[b], mode], {})) == want, ("cast", a, b)
 
 
 def test_signs_promote_as_the_eager_meaning_does(eager: Any) -> None:
@@ -156,9 +157,64 @@ def test_signs_promote_as_the_eager_meaning_does(eager: Any) -> None:
         assert ours(lambda e: inverted(e, x)) == theirs(eager, lambda: ~x_), a
 
 
+# Bodies of a kernel that writes `out`: run by the eager meaning and by the interpreter of what the front end builds, bit for bit.
+PROGRAMS = {
+    "narrow": "t = tile.load(h, (0, 8))\nu = -t * 0.1 + tile.abs(t)\nput(out, 0, u)\nput(out, 1, tile.where(t < 0.1, t, 0.1))\n"
+              "put(out, 2, tile.minimum(t, 0.7))\nput(out, 3, tile.round(t * 3, 'down'))",
+    "integers": "t = tile.load(n, (0, 8))\nput(out, 0, tile.cast(t // 3 + t % 3 - (t >> 1) * (t << 2), tile.f32))\n"
+                "put(out, 1, tile.cast(~t & 15 | 64 ^ t, tile.f32))\nput(out, 2, tile.cast(tile.cumsum(t > 2, -1), tile.f32))\n"
+                "put(out, 3, tile.cast(tile.argmax(t > 2, -1) + M, tile.f32))",
+    "nibbles": "t = tile.cast(tile.load(n, (0, 8)), tile.i4)\nput(out, 0, tile.cast(t + 1, tile.f32))\nput(out, 1, tile.cast(-t, tile.f32))\n"
+               "put(out, 2, tile.cast(tile.popcount(tile.cast(t, tile.u4)), tile.f32))\nput(out, 3, tile.cast(tile.unpack(tile.pack(t, tile.u8), tile.u4), tile.f32))",
+    "full": "s = tile.load(x, 1) * 3.7\nput(out, 0, tile.cast(tile.full((8,), s, tile.i32), tile.f32))\nput(out, 1, tile.cast(tile.full((8,), s, tile.f8e4m3), tile.f32))\n"
+            "put(out, 2, tile.where(tile.full((8,), s, tile.bool), 1.0, tile.full((8,), 2, tile.f32)))\nput(out, 3, tile.full((), True, tile.f32) + tile.cast(5, tile.f32))",
+    "index scalars": "t = tile.load(x, (0, 8))\nput(out, 0, t * M + i * 0.5)\nput(out, 1, tile.fma(t, M, 2))\nput(out, 2, tile.where(t > i, t, M))\n"
+                     "put(out, 3, tile.load(h, (0, 8)) * M)",
+    "places": "put(out, 0, tile.load(x, (-2, 8), pad=0.1))\nput(out, 1, tile.load(x, (1, 8, M - 3), pad=-1))\nput(out, 2, tile.load(x, tile.load(n, (0, 8)), pad=9.0))\n"
+              "rows, cols = tile.iota(2), tile.iota(8)[None, :]\ntile.store(out, (rows[:, None] + 3, cols), tile.load(out, (rows[:, None], cols)))",
+    "randomness": "r = tile.random(-1, tile.load(n, (0, 8)))\nput(out, 0, tile.cast(r >> 8, tile.f32))\nput(out, 1, tile.cast(tile.random(M, tile.iota(8)) >> 8, tile.f32))",
+    "constants": "a = tile.sqrt(16) + tile.maximum(1, 2.5) - tile.cdiv(7, 2)\nb = (1, 2) + (3,)\nput(out, 0, tile.full((8,), a * b[-1], tile.f32))\n"
+                 "if a > 2 and not (1 < a < 2.6):\n    put(out, 1, tile.zeros((8,), tile.f32))\nelse:\n    put(out, 2, tile.zeros((8,), tile.f32))\n"
+                 "k = 3\nwhile k > 1:\n    k -= 1\nput(out, k, tile.full((8,), k, tile.f32))",
+    "branches": "s = tile.load(x, 2)\nk, t = i, tile.load(x, (0, 8))\nif s > 0 or M < 3 and True:\n    k, t = k + 1, t * 2\nelif s > -0.5:\n    t = t + 1\nelse:\n"
+                "    k = k + 2\n    t = tile.where(t > 0, t, 0.0)\nput(out, k, t)\nif not (0 <= k < 2):\n    put(out, 3, t)",
+    "loops": "t = (tile.zeros((8,), tile.f32), (tile.full((), 0, tile.i32), 5))\nfor k in tile.range(i, M, 3):\n    a, (c, five) = t\n"
+             "    for j in tile.range(0, k):\n        a = a + tile.load(x, j)\n    t = (a, (c + 1, five))\nput(out, 0, t[0])\nput(out, 1, tile.cast(t[1][0], tile.f32))\n"
+             "n1 = M\nwhile n1:\n    n1 //= 2\n    put(out, 2, tile.cast(n1, tile.f32))",
+    "shapes": "t = tile.reshape(tile.load(x, (0, 8)), (2, 2, 2))\na, b = tile.split(tile.transpose(t, (-1, 0, 1)), 2, -1)\n"
+              "put(out, 0, tile.reshape(tile.concat((b, a), -2), (8,)))\nput(out, 1, tile.take(tile.load(x, (0, 8)), tile.load(n, (0, 8))))\n"
+              "put(out, 2, tile.segment_sum(tile.load(h, (0, 8)), tile.load(n, (0, 8)) - 1, 8))\nput(out, 3, tile.max(tile.broadcast(tile.load(h, (0, 8))[:, None], (8, 3)), 1))",
+}
+HEADER = """
+@tile_function
+def put(out, row, value, *, at=(0, 8)):
+    tile.store(out, (row, at), tile.cast(value, tile.f32))
+
+
+@tile_kernel
+def kernel(x: "f32[M]", h: "f16[M]", n: "i32[M]", out: "f32[R, C]"):
+    i = tile.grid(1)
+"""
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_programs_compute_what_the_eager_meaning_does(name: str, eager: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Launcher, "run", staticmethod(lambda kernel, arrays, dims: (verify(kernel), interpret(kernel, arrays, dims))))
+    path = tmp_path / "program.py"
+    path.write_text(HEADER + "".join(f"    {line}\n" for line in PROGRAMS[name].splitlines()))
+    results = []
+    for names in ({"tile": eager.tile, "tile_function": eager.tile_function, "tile_kernel": eager.tile_kernel},
+                  {"tile": tile, "tile_function": tile_function, "tile_kernel": Launcher}):
+        exec(compile(path.read_text(), str(path), "exec"), names)
+        x, out = np.array([0.3, -1.7, 2.5, 0.1, -0.2, 7.0, 0.05, -3.0], f32), np.full((6, 8), 77.0, f32)
+        names["kernel"](x, x.astype(np.float16), np.array([0, 3, 5, -7, 8, 2, 1, 4], np.int32), out)
+        results.append(out)
+    assert np.array_equal(results[0], results[1], equal_nan=True), results
+
+
 # ---------------------------------------------------------------- the IR
 @Launcher
-def copy(x: T[M, N], y: T[M, N], *, N: const, BM: const = 4):
+def copy(x: "T[M, N]", y: "T[M, N]", *, N: const, BM: const = 4):
     i = tile.grid(tile.cdiv(M, BM))
     at = ((i * BM, BM), (0, N))
     t = tile.load(x, at)
@@ -180,7 +236,7 @@ kernel @copy(%x: tensor<f32, M, 16>, %y: tensor<f32, M, 16>; %M: index) {
 
 
 @Launcher
-def facts(x: f32[M], s: i32, *, BN: const = 4):
+def facts(x: "f32[M]", s: "i32", *, BN: const = 4):
     n = M // BN
     three = tile.full((3,), 1.0, tile.f32)
     tile.assume(M % BN == 0)
@@ -195,7 +251,7 @@ def test_only_scalars_of_the_call_stand_before_the_grid() -> None:
 
 
 @Launcher
-def control(x: f32[M], out: f32[M], *, deep: const = False):
+def control(x: "f32[M]", out: "f32[M]", *, deep: const = False):
     i = tile.grid(M)
     n, best = i * 0, tile.full((), 0.0, tile.f32)
     pair = (best, (n, 3))
@@ -209,7 +265,7 @@ def control(x: f32[M], out: f32[M], *, deep: const = False):
         else:
             n = n + 0
         n += 1
-    for e in tile.unroll(2):
+    for _ in tile.unroll(2):
         best = best * 2.0
     tile.store(out, i, best + pair[0])
 
@@ -231,7 +287,7 @@ def halved(t, by=2.0):
 
 
 @Launcher
-def inlined(x: f16[M]):
+def inlined(x: "f16[M]"):
     i = tile.grid(1)
     first, (n,) = halved(tile.load(x, (0, 4)))
     second, _ = halved(first, by=4.0)
@@ -246,7 +302,7 @@ def test_names_in_inlined_functions() -> None:
 
 
 @Launcher
-def shapes(a: T[M, K], b: T[K/2, 8], c: "f32[M]?" = None, *, D: const = 3):
+def shapes(a: "T[M, K]", b: "T[K/2, 8]", c: "f32[M]?" = None, *, D: const = 3):
     i = tile.grid(b.shape[0], a.shape[1])[0]
     tile.store(a, (i, 0), b.shape[1] + i)
 

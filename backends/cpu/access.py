@@ -39,7 +39,7 @@ class _Access:
             if coordinate == "0":
                 continue
             at = _word(self, coordinate) if self.tensor.packing and d == self.tensor.packing.axis else coordinate
-            parts.append(at if d in self.tensor.unit else f"{parenthesised(at)} * {self.stride(d)}")
+            parts.append((parenthesised(at) if at is not coordinate else at) if d in self.tensor.unit else f"{parenthesised(at)} * {self.stride(d)}")
         return " + ".join(parts) or "0"
 
     def inside(self) -> str:

@@ -26,7 +26,13 @@ enum { dot_strip = 6, dot_vectors = 4 };
 enum { dot_strip = 6, dot_vectors = 2 };
 #endif
 enum { dot_depth = 256 };          // units of k in a panel: 256 x 16 x 4 bytes are half of a 32 KiB L1
-enum { dot_unpacked_rows = 12 };   // up to this M a row-major panel of b is read in place: too few strips repay its copy
+// Up to this M a row-major panel of b is read in place: too few strips repay its copy (measured at M = 16: 95 against 86 GFLOP/s).
+enum { dot_unpacked_rows = 32 };
+// Strides from which an operand is copied. Lines 4096 bytes apart share a set of an 8-way 32 KiB L1; a strip of rows 2048 bytes
+// apart already fills two sets beside the panel (measured: 128 x 128 x 256 f32 out of 1024-wide matrices 40 GFLOP/s in place, 90
+// copied).
+static const index_t dot_far_bytes = 2048;
+DSLC_FN bool dot_far(index_t stride, size_t element) { return (stride < 0 ? -stride : stride) * (index_t)element >= dot_far_bytes; }
 
 typedef f32 dot_f32 __attribute__((vector_size(DSLC_VECTOR_BYTES)));
 typedef f64 dot_f64 __attribute__((vector_size(DSLC_VECTOR_BYTES)));
@@ -311,13 +317,8 @@ static __attribute__((noinline)) void dot_pack_panel(typename DotOperand<B>::uni
     }
 }
 
-// Strides from which a is copied. Lines 4096 bytes apart share a set of an 8-way 32 KiB L1; a strip of rows 2048 bytes apart
-// already fills two sets beside the panel (measured: 128 x 128 x 256 f32 out of 1024-wide matrices 40 GFLOP/s in place, 94 copied).
-static const index_t dot_far_bytes = 2048;
-
 template <class A> DSLC_FN bool dot_in_place(index_t a_row, index_t a_col) {
-    index_t outer = a_col == 1 ? a_row : a_row == 1 ? a_col : dot_far_bytes;
-    return (outer < 0 ? -outer : outer) * (index_t)sizeof(A) < dot_far_bytes;
+    return (a_col == 1 && !dot_far(a_row, sizeof(A))) || (a_row == 1 && !dot_far(a_col, sizeof(A)));
 }
 
 // a(M, elements) converted to units, in its own orientation where that is contiguous; its new strides in *row and *col.
@@ -360,7 +361,7 @@ DSLC_FN void dot_columns(T *acc, index_t acc_row, const T *a, index_t a_row, ind
                          int columns, int elements, bool accumulate, T *packed) {
     const int lanes = DotOperand<B>::lanes, width = vectors * DotWidth<T>::value;
     if constexpr (DotOperand<B>::direct && M <= dot_unpacked_rows)
-        if (b_col == 1 && columns == width)
+        if (b_col == 1 && columns == width && (M <= dot_strip || !dot_far(b_row, sizeof(B))))
             return dot_strips<T, M, vectors>(acc, acc_row, a, a_row, a_col, b, b_row, elements, width, accumulate);
     dot_pack_panel<B, width>(packed, b, b_row, b_col, columns, elements);
     dot_strips<T, M, vectors>(acc, acc_row, a, a_row, a_col, packed, width, (elements + lanes - 1) / lanes, columns, accumulate);

@@ -93,8 +93,7 @@ class Expressions:
         joined: Arg | None = None
         value: Any = None
         for operand in node.values:
-            value = self.value(operand)
-            c = self.at(operand, lambda _, v=value: self.truth(v))
+            value, c = self.decided(operand)
             if isinstance(c, bool) and c is decisive:
                 return value if joined is None else Const(decisive, BOOL)
             if not isinstance(c, bool):
@@ -128,6 +127,11 @@ class Expressions:
             return self.emitter.truth(value, shown(value))
         check(not is_tensor(value), f"a condition must be a scalar, got {shown(value)}", hint="x is not None, for an optional tensor")
         return bool(value)
+
+    def decided(self, node: ast.expr) -> tuple[Any, bool | Arg]:
+        """The value of a condition, and its truth."""
+        value = self.value(node)
+        return value, self.at(node, lambda _: self.truth(value))
 
     def visit_Attribute(self, node: ast.Attribute) -> Any:
         x = self.value(node.value)

@@ -36,7 +36,7 @@ def locate(emitter: Emitter, t: Any, at: Any, what: str) -> tuple[Value, list[Op
     emitter.touch(what)
     rank = t.tensor.rank
     at = at if isinstance(at, tuple) and (rank > 1 or len(at) == 1) else (at,)         # rank 1: the coordinate itself will do
-    check(len(at) == rank, f"{what}: {t.name} has {rank} dimensions, {len(at)} coordinates given", hint="one for each: a scalar, (start, extent) or an index tile")
+    check(len(at) == rank, f"{what}: {t.name} has {rank} dimensions, {len(at)} coordinates given", hint="one each: a scalar, (start, extent) or an index tile")
     place = [coordinate(emitter, c, what) for c in at]
     try:
         return t, place, access_shape(place)

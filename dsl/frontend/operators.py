@@ -32,7 +32,7 @@ def binary(emitter: Emitter, sign: str, x: Any, y: Any) -> Any:
     if group == "shift":
         return _shift(emitter, sign, name, x, y)
     (a, b), _ = unify(emitter, (x, y), sign, arithmetic=group == "arithmetic", widen=group != "bitwise")
-    check(group != "bitwise" or a.tile.dtype.kind in kinds, f"{sign}: integers and bool only, got {a.tile.dtype}", hint="tile.bitcast(x, tile.i32) shows the bits")
+    check(group != "bitwise" or a.tile.dtype.kind in kinds, f"{sign}: integers and bool only, got {a.tile.dtype}", hint="tile.bitcast(x, tile.i32)")
     check(a.tile.dtype.kind in kinds, f"{sign}: not defined for {a.tile.dtype}", hint=_HINTS.get(sign, ""))
     check(not (sign in ("//", "%") and is_number(y) and y == 0), f"{sign}: division by zero")
     return emitter.one(name, a, b)

@@ -96,7 +96,8 @@ def promote(emitter: Emitter, op: OpDef, operands: Sequence[Any]) -> tuple[list[
     """Operands of an op of the table under its promotion rule, and the narrow dtype its result goes back to, if any."""
     rows = list(zip(op.params, operands, strict=False))
     if op.rule == "summation":
-        return [summand(emitter, tile_operand(o, op, p)) if p.letter == "T" else tile_operand(o, op, p) for p, o in rows], None
+        tiles = [tile_operand(o, op, p) for p, o in rows]
+        return [emitter.cast(tiles[0], sum_type(tiles[0].tile.dtype)), *tiles[1:]], None
     if op.rule == "counter":
         return [counter(emitter, o, op, p) for p, o in rows], None
     if op.rule == "exact" or not operands:
@@ -121,10 +122,6 @@ def tile_operand(value: Any, op: OpDef, param: Param) -> Arg:
     check(is_tile(value), f"{op.name}: {param.name} must be a tile, got {shown(value)}", hint=hint)
     arg: Arg = value
     return arg
-
-
-def summand(emitter: Emitter, x: Arg) -> Arg:
-    return emitter.cast(x, sum_type(x.tile.dtype))
 
 
 def counter(emitter: Emitter, value: Any, op: OpDef, param: Param) -> Arg:

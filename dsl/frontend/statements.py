@@ -133,7 +133,7 @@ class Statements(Expressions):
         before = self.carried(assigned(node.body))
         with self.emitter.body() as test:
             outer = self.enter(before)
-            c = self.condition(node.test)
+            c = self.decided(node.test)[1]
             self.emitter.add("yield", () if isinstance(c, bool) else (c,))
         self.names.update(before)
         if isinstance(c, bool):
@@ -153,12 +153,9 @@ class Statements(Expressions):
             trips += 1
             check(trips <= _MOST_TRIPS, f"while: the condition is a constant that holds after {_MOST_TRIPS} trips", where, hint="compare a run-time scalar")
             self.block(node.body)
-            again = self.condition(node.test)
+            again = self.decided(node.test)[1]
             check(isinstance(again, bool), "while: a constant condition becomes a run-time value", where, hint="start from tile.full((), n, tile.index)")
             c = bool(again)
-
-    def condition(self, node: ast.expr) -> bool | Arg:
-        return self.at(node, lambda n: self.truth(self.value(n)))  # type: ignore[no-any-return]
 
     # ------------------------------------------------------------ carried names
     def carried(self, names: list[str]) -> dict[str, Any]:
@@ -204,7 +201,7 @@ class Statements(Expressions):
 
     # ------------------------------------------------------------ branches
     def visit_If(self, node: ast.If) -> None:
-        c = self.condition(node.test)
+        c = self.decided(node.test)[1]
         if isinstance(c, bool):
             return self.block(node.body if c else node.orelse)
         before = dict(self.names)

@@ -6,6 +6,7 @@ between elements (`varying`) therefore never meet those of another tile.
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable
 from math import gcd
 
 from ..ir import Arg, Body, Const, Kernel, Op, Span, Value, walk
@@ -331,5 +332,5 @@ def _product(a: Form, b: Form) -> Form | None:
     return combine(constant(0), a, b[None]) if set(b) == {None} else None
 
 
-_LINEAR = {"add": lambda a, b: combine(a, b), "sub": lambda a, b: combine(a, b, -1), "mul": _product,
-           "neg": lambda a: combine(constant(0), a, -1), "cast": lambda a: a}
+_LINEAR: dict[str, Callable[..., Form | None]] = {
+    "add": lambda a, b: combine(a, b), "sub": lambda a, b: combine(a, b, -1), "mul": _product, "neg": lambda a: combine(constant(0), a, -1), "cast": lambda a: a}

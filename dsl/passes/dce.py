@@ -101,8 +101,8 @@ class _Needs:
     def fewer_results(self, op: Op) -> Op:
         keep = [r in self.values for r in op.results]
         body = op.bodies[0]
-        closing = replace(body.ops[-1], args=_kept(body.ops[-1].args, keep))
-        return replace(op, results=_kept(op.results, keep), bodies=(replace(body, ops=(*body.ops[:-1], closing)),)).having(dtypes=_kept(op.attr("dtypes"), keep))
+        body = replace(body, ops=(*body.ops[:-1], replace(body.ops[-1], args=_kept(body.ops[-1].args, keep))))
+        return replace(op, results=_kept(op.results, keep), bodies=(body,)).having(dtypes=_kept(op.attr("dtypes"), keep))
 
     def narrowed(self, body: Body, keep: list[bool], index: int, closes: bool) -> Body:
         """A body whose carried values (after `index` others), and what it yields of them, are those to keep."""

@@ -29,7 +29,7 @@ def fuse(kernel: Kernel) -> Kernel:
 
 def _elementwise(op: Op) -> bool:
     entry = OPS.get(op.name)
-    return op.name == "map" or entry is not None and entry.elementwise and entry.pure and bool(op.result.tile.shape)
+    return op.name == "map" or (entry is not None and entry.elementwise and entry.pure and bool(op.result.tile.shape))
 
 
 def _inserts_units(op: Op) -> bool:
@@ -39,7 +39,7 @@ def _inserts_units(op: Op) -> bool:
 
 
 def _view(op: Op) -> bool:
-    return op.name == "broadcast" or op.name == "reshape" and _inserts_units(op)
+    return op.name == "broadcast" or (op.name == "reshape" and _inserts_units(op))
 
 
 def _absorbable(op: Op) -> bool:
@@ -97,7 +97,7 @@ class _Plan:
             return
         needed = None in roots
         roots.discard(None)
-        if _view(op) or self.weight(v) <= HANDFUL or not needed and (len(roots) == 1 or _light(op)) and all(self._as_often(op, r) for r in roots):
+        if _view(op) or self.weight(v) <= HANDFUL or (not needed and (len(roots) == 1 or _light(op)) and all(self._as_often(op, r) for r in roots)):
             self.inlined.add(v)
             self.roots[v] = roots
         else:
@@ -135,7 +135,7 @@ class _Emitter:
             if op.results and _absorbable(op) and op.result not in self.plan.stored:
                 continue
             inlines = any(v in self.plan.inlined for v in op.uses())
-            if op.results and (_elementwise(op) or op.name in REDUCTIONS and (op.bodies or inlines)):
+            if op.results and (_elementwise(op) or (op.name in REDUCTIONS and (op.bodies or inlines))):
                 ops += _Expansion(self.plan, op).emitted()
             else:
                 ops.append(replace(op, bodies=tuple(self.body(b) for b in op.bodies)) if op.bodies else op)
@@ -156,10 +156,7 @@ class _Expansion:
     def emitted(self) -> list[Op]:
         """The views that the inputs need, then the op."""
         root, axes = self.root, tuple(range(len(self.shape)))
-        if root.name in REDUCTIONS and not root.bodies:
-            outs = [self.value(scalars(root)[0], axes)]
-        else:
-            outs = self.computed(root, axes)
+        outs = [self.value(scalars(root)[0], axes)] if root.name in REDUCTIONS and not root.bodies else self.computed(root, axes)
         body = Body(tuple(self.inputs.values()), (*self._live(outs), Op("yield", tuple(outs), loc=root.loc)))
         if root.name in REDUCTIONS:
             new = replace(root, args=tuple(self.inputs), bodies=(body,)).having(shape=self.shape, dtype=outs[0].tile.dtype)
@@ -232,10 +229,7 @@ class _Expansion:
         while len(shape) > 1 and shape[0] == 1:
             del shape[0]
         want, have = tuple(shape), tile.tile.shape
-        if _stripped(have) != _stripped(want) or len(have) > len(self.shape):
-            view = self._viewed(tile, want)
-        else:
-            view = tile
+        view = self._viewed(tile, want) if _stripped(have) != _stripped(want) or len(have) > len(self.shape) else tile
         return self.inputs.setdefault(view, Value(tile.name, TileType(tile.tile.dtype)))
 
     def _viewed(self, tile: Value, shape: tuple[int, ...]) -> Value:

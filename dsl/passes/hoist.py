@@ -45,7 +45,7 @@ def _lifted(op: Op, wanted: Callable[[Op], bool]) -> tuple[list[Op], Op]:
     for body in op.bodies:
         for o in body.ops:
             entry = OPS.get(o.name)
-            movable = entry is not None and o.results and (entry.pure or o.name == "load" and o.args[0] not in stored) and o.name != "grid"
+            movable = entry is not None and o.results and (entry.pure or (o.name == "load" and o.args[0] not in stored)) and o.name != "grid"
             own = set().union(*(defined(b) for b in o.bodies))
             if movable and not any(v in inside and v not in own for v in used_values(o)):
                 able.append(o)

@@ -9,7 +9,7 @@ from ..types import I32, INDEX, DType, TileType
 from ._affine import Facts, Form, combine, constant
 from ._rewriting import literal, scalars
 
-NARROWS = ("add", "sub", "mul", "neg", "minimum", "maximum", "where", "floordiv", "mod", "lt", "le", "gt", "ge", "eq", "ne")
+NARROWS = ("add", "sub", "mul", "neg", "abs", "minimum", "maximum", "where", "floordiv", "mod", "lt", "le", "gt", "ge", "eq", "ne")
 ACCESSES = ("load", "store", "atomic_add", "atomic_min", "atomic_max")
 
 
@@ -29,7 +29,8 @@ class _Intervals:
         self.known = dict(kernel.facts)
         self.wanted: set[tuple[str, int]] = set()
         self.new: dict[Value, Arg] = {}
-        coordinates, others = set(), set()
+        coordinates: set[Operand] = set()
+        others: set[Operand] = set()
         for op in walk(kernel.body):
             for n, a in enumerate(op.args):
                 (coordinates if op.name in ACCESSES and n >= 1 + (op.name != "load") else others).add(a)
@@ -113,7 +114,7 @@ class _Intervals:
         if op.name == "map" and op.result in self.only_coordinates and op.result.tile.dtype is INDEX and body.result[0] in work.widened:
             tile = Value(op.result.name, replace(op.result.tile, dtype=I32))
             self.new[op.result] = tile
-            body = _pruned(replace(body, ops=(*body.ops[:-1], replace(body.ops[-1], args=(work.widened[body.result[0]],)))))  # type: ignore[index]
+            body = _pruned(replace(body, ops=(*body.ops[:-1], replace(body.ops[-1], args=(work.widened[body.result[0]],)))))
             op, dtypes = replace(op, results=(tile,)), (I32,)
             self.only_coordinates = self.only_coordinates | {tile}
         return work.outside, replace(op, bodies=(body,)).having(dtypes=dtypes)
@@ -194,10 +195,13 @@ class _Narrowing:
             return True
         if x.tile.dtype is not INDEX or not self._fits(x) or dtype is INDEX:
             return False
-        if dtype is I32:
+        known = x in self.narrow or isinstance(x, Const)
+        if dtype is I32 and (known or x not in self.own):
             self.new[op.result] = self._twin(x)
         else:
-            self.ops.append(replace(op, args=(self._twin(x),)))
+            self.ops.append(replace(op, args=(self._twin(x),)) if known else op)
+        if dtype is I32 and isinstance(x, Value) and x in self.own:
+            self.narrow.setdefault(x, op.result)
         return True
 
     def _twin(self, a: Arg) -> Arg:
@@ -207,7 +211,8 @@ class _Narrowing:
         if isinstance(a, Const):
             return literal(a.value, I32)
         if a in self.own and a not in self.narrow:
-            self.narrow[a] = self._put(self.ops, "cast", (a,), I32, a.name)
+            twin = self._put(self.ops, "cast", (a,), I32, a.name)
+            self.narrow[a], self.facts.forms[twin] = twin, self.facts.form(a)
         return self.narrow[a] if a in self.own else self._free(a)
 
     def _free(self, a: Value) -> Value:
@@ -219,9 +224,10 @@ class _Narrowing:
     def _wide(self, a: Arg) -> Arg:
         """An operand as an index again, if only its twin was emitted."""
         twin = self.narrow.get(a) if isinstance(a, Value) else None
-        if twin is None or any(a in o.results for o in self.ops) or isinstance(a, Value) and a in self.op.bodies[0].params:
+        if twin is None or any(a in o.results for o in self.ops) or (isinstance(a, Value) and a in self.op.bodies[0].params):
             return a
         wide = self._put(self.ops, "cast", (twin,), INDEX, a.name if isinstance(a, Value) else "")
+        self.facts.forms[wide] = self.facts.form(a)
         self.widened[wide] = twin
         return wide
 
@@ -235,12 +241,12 @@ class _Narrowing:
         which changes no outcome because the varying side fits."""
         x, y = (self.facts.form(a) for a in scalars(op))
         gap = combine(x, y, -1)
-        varies = {a: c for a, c in gap.items() if a in self.own}
+        varies: Form = {a: c for a, c in gap.items() if a in self.own}
         rest = {a: -c for a, c in gap.items() if a not in self.own}
         lo, hi = self.facts.range({None: 0, **varies})
         if not varies or lo <= I32.lo or hi >= I32.hi or not all(isinstance(a, Value) and a in self.narrow for a in varies):
             return False
-        if not all(a is None or isinstance(a, Value) and a.tile.dtype is INDEX and not a.tile.shape for a in rest):
+        if not all(a is None or (isinstance(a, Value) and a.tile.dtype is INDEX and not a.tile.shape) for a in rest):
             return False
         terms = [(self.narrow[a], c) for a, c in varies.items()]  # type: ignore[index]
         left = self._sum(self.ops, terms, 0, I32)

@@ -94,7 +94,7 @@ class _Lifter:
         """Whether the index stays within 32 bits: it starts at a literal and stops at a dimension, or at a literal."""
         start, stop = scalars(op)[:2]
         names = [stop] + [a for m in [self.of(stop, "minimum")] if m is not None for a in scalars(m)]
-        small = any(a in self.dims or isinstance(a, Const) and a.value <= DIM_MAX for a in names)
+        small = any(a in self.dims or (isinstance(a, Const) and a.value <= DIM_MAX) for a in names)
         return isinstance(start, Const) and start.value >= 0 and small
 
     def updates(self, op: Op, update: Op, closer: Value, low: Value, best: Value, b: int) -> bool:
@@ -112,8 +112,8 @@ class _Lifter:
         if cast is not None and cast.result.tile.dtype is I32:
             ops.add(cast)
             a = cast.args[0]
-        add = self.of(a, "add")
-        arg = next((x for x in (self.of(v, "argmin" if reach.name == "min" else "argmax") for v in add.args) if x is not None), None) if add is not None else None
+        add, name = self.of(a, "add"), "argmin" if reach.name == "min" else "argmax"
+        arg = next((x for v in add.args if (x := self.of(v, name)) is not None), None) if add is not None else None
         if add is None or arg is None or set(add.args) != {index, arg.result} or arg.args != reach.args or arg.attr("axis") != 1 or arg.bodies:
             return set()
         return ops | {add, arg}

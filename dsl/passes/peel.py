@@ -77,7 +77,7 @@ class _Peeler:
                     gap = self.gap(c) if c.name in COMPARISONS and self.facts.decides(c) is None else {}
                     scale = -gap.pop(index, 0)
                     rest = self.least(gap)
-                    if scale > 0 and all(a is None or isinstance(a, Value) and a not in inside and a.tile == TileType(INDEX) for a in rest):
+                    if scale > 0 and all(a is None or (isinstance(a, Value) and a not in inside and a.tile == TileType(INDEX)) for a in rest):
                         found.append((c.result, rest, scale))
             self.facts.visit(o)
         self.facts.leave(mark)
@@ -94,7 +94,7 @@ class _Peeler:
 
     def least(self, gap: Form) -> Form:
         """The form with coordinates at their worst."""
-        moving = {a: c for a, c in gap.items() if a in self.facts.varying}
+        moving: Form = {a: c for a, c in gap.items() if a in self.facts.varying}
         return combine({a: c for a, c in gap.items() if a not in moving}, constant(self.facts.range({None: 0, **moving})[0]))
 
 

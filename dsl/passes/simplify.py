@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from ..ir import Arg, Body, Const, Kernel, Op, Value, substitute
 from ..types import BOOL, DType
-from ._rewriting import Change, as_op, fit, is_const, literal, make, scalars, to_fixpoint
+from ._rewriting import Change, as_op, fit, is_const, literal, scalars, to_fixpoint
 
 Defs = Mapping[Value, Op]
 SWAPPED = {"lt": "gt", "gt": "lt", "le": "ge", "ge": "le", "eq": "eq", "ne": "ne"}
@@ -36,7 +36,7 @@ Args = tuple[Arg, ...]
 
 
 def _same(x: Arg, y: Arg) -> bool:
-    return x is y or isinstance(x, Const) and isinstance(y, Const) and x.dtype is y.dtype and is_const(x, y.value)
+    return x is y or (isinstance(x, Const) and isinstance(y, Const) and x.dtype is y.dtype and is_const(x, y.value))
 
 
 def _integral(x: Arg) -> bool:
@@ -164,7 +164,7 @@ def _not(op: Op, args: Args, defs: Defs) -> Found:
 
 def _compare(op: Op, args: Args, defs: Defs) -> Found:
     x, y = args
-    if isinstance(x, Const) and not isinstance(y, Const) or op.name in ("gt", "ge") and not isinstance(y, Const):
+    if (isinstance(x, Const) and not isinstance(y, Const)) or (op.name in ("gt", "ge") and not isinstance(y, Const)):
         return replace(op, name=SWAPPED[op.name], args=(y, x)) if op.name not in ("eq", "ne") or isinstance(x, Const) else None
     if x is y and _integral(x):
         return literal(op.name in ("le", "ge", "eq"), BOOL)
@@ -176,7 +176,7 @@ def _compare(op: Op, args: Args, defs: Defs) -> Found:
 def _extreme(op: Op, args: Args, defs: Defs) -> Found:
     x, y = args
     before = _def(x, defs, op.name)
-    return x if _same(x, y) or before is not None and _integral(x) and any(_same(a, y) for a in scalars(before)) else None
+    return x if _same(x, y) or (before is not None and _integral(x) and any(_same(a, y) for a in scalars(before))) else None
 
 
 def _neg(op: Op, args: Args, defs: Defs) -> Found:

@@ -1,6 +1,6 @@
 # expect: &: integers and bool only, got f32
 # caret: 10:tile.load(x, (0, 4)) & 1
-# hint: tile.bitcast(x, tile.i32) shows the bits
+# hint: tile.bitcast(x, tile.i32)
 # args: x=f32(8)
 
 

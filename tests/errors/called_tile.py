@@ -1,6 +1,6 @@
 # expect: tile<index> cannot be called
 # caret: 10:i(3)
-# hint: operations of tile and functions decorated with @tile_function can
+# hint: operations of tile and tile functions can
 # args: x=f32(8)
 
 

@@ -1,6 +1,6 @@
-# expect: annotation 'T': a scalar parameter needs a dtype, not a dtype variable
+# expect: annotation 'T': a scalar parameter has a dtype, not a dtype variable
 # caret: 8:T
-# hint: f32, or T[N] for a tensor
+# hint: f32, or T[N]
 # args: x=3.0
 
 

@@ -1,6 +1,6 @@
 # expect: <<: the left operand must be an integer tile, got 1
 # caret: 10:1 << tile.load(y, (0, 4))
-# hint: tile.full((), 1, tile.i32) makes a tile of a number
+# hint: tile.full((), 1, tile.i32)
 # args: x=f32(8), y=i32(8)
 
 

@@ -1,6 +1,6 @@
 # expect: load: x has 3 dimensions, 2 coordinates given
 # caret: 10:tile.load(x, (0, 4))
-# hint: one coordinate per dimension: a scalar, (start, extent) or an index tile
+# hint: one each: a scalar, (start, extent) or an index tile
 # args: x=f32(2, 2, 2)
 
 

@@ -1,6 +1,6 @@
 # expect: 2 names cannot be bound to 3 values
 # caret: 10:a, b
-# hint:
+# hint: a tuple unpacks, a tile does not
 # args: x=f32(8)
 
 
