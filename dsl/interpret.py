@@ -15,6 +15,7 @@ import numpy as np
 from .errors import check
 from .ir import Body, Kernel, Op, Operand, Span, Value, walk
 from .ops import OPS
+from .ops.elementwise import wrap
 from .types import ROW, DType, Layout, TensorType, TileType
 
 Array = Any
@@ -155,7 +156,8 @@ class _Machine:
     def put(self, op: Op, values: Iterable[Array]) -> None:
         """Bind the op's results, or write its places; elements are brought to the target's dtype."""
         for target, a in zip(op.results or op.into, values, strict=True):
-            a = np.asarray(a).astype(target.tile.dtype.numpy, copy=self.placed)
+            d = target.tile.dtype
+            a = wrap(a, d) if d.kind == "i" and d.bits < 8 else np.asarray(a).astype(d.numpy, copy=self.placed)
             if op.into:
                 self.env[target].write(np.broadcast_to(a, target.tile.shape))
             else:

@@ -17,7 +17,9 @@ from .ops import OPS
 from .types import DType, Space, TileType
 
 INLINE = 48             # characters: longer scalar expressions get a name of their own, so that lines stay readable
+LAST = 110              # characters: the limit for an expression that is a whole right-hand side
 _ATOM = re.compile(r"[A-Za-z_0-9.]+")
+_CAST = re.compile(r"\(\w+\)[\w.]+(\[[^\[\]]*\])?")       # (type)name binds tighter than any operator between two operands
 COMMON = Path(__file__).resolve().parent.parent / "backends" / "common"
 
 
@@ -200,6 +202,8 @@ FIRST_SITE = 16         # statuses below are the launcher's own: see backends' s
 
 def parenthesised(text: str) -> str:
     """`text`, in parentheses if an operator beside it could bind into it."""
+    if _CAST.fullmatch(text):
+        return text
     depth = 0
     for n, c in enumerate(text):
         depth += (c in "([{") - (c in ")]}")

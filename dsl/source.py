@@ -4,6 +4,7 @@ from __future__ import annotations
 import ast
 import inspect
 from dataclasses import dataclass, replace
+from functools import cached_property
 from types import FunctionType
 
 from .errors import DslError, Loc
@@ -21,9 +22,13 @@ class Source:
     def loc(self, node: ast.AST) -> Loc:
         """Where a node stands; a node of several lines is shown by its first."""
         row, last = getattr(node, "lineno", 1), getattr(node, "end_lineno", 1)
-        line = self.text.splitlines()[row - 1] if row <= self.text.count("\n") + 1 else ""
+        line = self.lines[row - 1]
         start, end = self._column(line, getattr(node, "col_offset", 0)), self._column(line, getattr(node, "end_col_offset", 0) or 0)
         return Loc(self.file, self.first + row - 1, start, end if last == row else len(line), line)
+
+    @cached_property
+    def lines(self) -> list[str]:
+        return self.text.splitlines()
 
     @staticmethod
     def _column(line: str, offset: int) -> int:

@@ -155,8 +155,8 @@ def _instead_of(name: str, value: Any) -> str:
 
 def tile_function(fn: FunctionType) -> TileFunction:
     """Decorator: a function that kernels call and that is inlined there.  DslError for syntax that is not part of the language."""
-    source = read_source(fn)
     check(isinstance(fn, FunctionType), f"tile_function decorates a function, got {fn!r}")
+    source = read_source(fn)
     check_syntax(source, fn, kernel=False)
     return TileFunction(fn, source)
 

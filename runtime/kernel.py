@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 else:
     lowering, interpreter = deferred("dslc.runtime.lowering"), deferred("dslc.interpret")
 
-NO_MEMORY = 1            # statuses of a launcher; those of the kernel's own sites start at FIRST_SITE
+NO_MEMORY = 1000         # statuses of a launcher and of the thread pool; those of the kernel's own sites start at FIRST_SITE
 FIRST_SITE = 16
 
 

@@ -97,7 +97,8 @@ def spec_modules() -> Iterator[dict[str, Any]]:
     """The modules of the specification's kernels by name, over this package instead of the eager meaning."""
     assert SPEC is not None
     stand_in = types.ModuleType("tile_eager")
-    vars(stand_in).update(const=const, fresh=fresh, tile=tile, tile_function=tile_function, tile_kernel=Launcher, DslError=DslError, State=types.SimpleNamespace())
+    vars(stand_in).update(const=const, fresh=fresh, tile=tile, tile_function=tile_function, tile_kernel=Launcher)
+    vars(stand_in).update(DslError=DslError, State=types.SimpleNamespace())
     before_path, before_modules = list(sys.path), set(sys.modules)
     sys.path[:0] = [str(SPEC / "kernels"), str(SPEC), str(SPEC.parent / "oracles")]
     sys.modules["tile_eager"] = stand_in

@@ -76,6 +76,11 @@ class _Builder:
         options = list(options)
         return options[self.draw(st.sampled_from(range(len(options))))] if len(options) > 1 else options[0]
 
+    def pick(self, names: list[str]) -> str:
+        """The next op: one time in four something other than arithmetic."""
+        effects = [n for n in names if n in EFFECTS]
+        return str(self.choose(effects if effects and not self.draw(st.integers(0, 3)) else names))
+
     def flip(self) -> bool:
         return bool(self.draw(st.booleans()))
 
@@ -189,7 +194,7 @@ class _Builder:
         self.anchor = TensorType(BOOL, (programs,))                         # a tensor that binds the name of the number of programs
         self.tensor("anchor", self.anchor)
         for _ in range(self.draw(st.integers(1, self.steps))):
-            self.step(self.choose(self.names))
+            self.step(self.pick(self.names))
         for v in [v for v in self.pool if v.tile.shape][-3:]:
             self.store(v)
         if not self.outputs:
@@ -464,8 +469,8 @@ class _Builder:
         self.depth += 1
         names = [n for n in self.names if self.depth < 2 or n not in ("for", "if", "while")]
         names = [n for n in names if unique is not None or n != "store"]
-        for _ in range(self.draw(st.integers(0, 3)) if names else 0):
-            self.step(self.choose(names))
+        for _ in range(self.draw(st.integers(1, 4)) if names else 0):
+            self.step(self.pick(names))
         yields = [self.choose([v for v in reversed(self.pool) if v.tile == t]) for t in want]
         body = Body(params, (*self.ops, Op("yield", tuple(yields))))
         self.depth -= 1

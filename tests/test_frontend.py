@@ -3,13 +3,17 @@ give the types that the eager meaning gives; the IR of chosen kernels is as the 
 # ruff: noqa: B023, F722, F821, F841 -- annotations of kernels are not Python, and lambdas are called at once
 import importlib
 import itertools
+import json
 import sys
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import pytest
+from dslc.annotations import parse_annotation
 from dslc.definition import const
+from dslc.dims import Annotation, dim_text, evaluate, with_numbers
 from dslc.errors import DslError
 from dslc.frontend import build
 from dslc.frontend.calls import call_operation
@@ -159,31 +163,103 @@ def test_signs_promote_as_the_eager_meaning_does(eager: Any) -> None:
 
 # Bodies of a kernel that writes `out`: run by the eager meaning and by the interpreter of what the front end builds, bit for bit.
 PROGRAMS = {
-    "narrow": "t = tile.load(h, (0, 8))\nu = -t * 0.1 + tile.abs(t)\nput(out, 0, u)\nput(out, 1, tile.where(t < 0.1, t, 0.1))\n"
-              "put(out, 2, tile.minimum(t, 0.7))\nput(out, 3, tile.round(t * 3, 'down'))",
-    "integers": "t = tile.load(n, (0, 8))\nput(out, 0, tile.cast(t // 3 + t % 3 - (t >> 1) * (t << 2), tile.f32))\n"
-                "put(out, 1, tile.cast(~t & 15 | 64 ^ t, tile.f32))\nput(out, 2, tile.cast(tile.cumsum(t > 2, -1), tile.f32))\n"
-                "put(out, 3, tile.cast(tile.argmax(t > 2, -1) + M, tile.f32))",
-    "nibbles": "t = tile.cast(tile.load(n, (0, 8)), tile.i4)\nput(out, 0, tile.cast(t + 1, tile.f32))\nput(out, 1, tile.cast(-t, tile.f32))\n"
-               "put(out, 2, tile.cast(tile.popcount(tile.cast(t, tile.u4)), tile.f32))\nput(out, 3, tile.cast(tile.unpack(tile.pack(t, tile.u8), tile.u4), tile.f32))",
-    "full": "s = tile.load(x, 1) * 3.7\nput(out, 0, tile.cast(tile.full((8,), s, tile.i32), tile.f32))\nput(out, 1, tile.cast(tile.full((8,), s, tile.f8e4m3), tile.f32))\n"
-            "put(out, 2, tile.where(tile.full((8,), s, tile.bool), 1.0, tile.full((8,), 2, tile.f32)))\nput(out, 3, tile.full((), True, tile.f32) + tile.cast(5, tile.f32))",
-    "index scalars": "t = tile.load(x, (0, 8))\nput(out, 0, t * M + i * 0.5)\nput(out, 1, tile.fma(t, M, 2))\nput(out, 2, tile.where(t > i, t, M))\n"
-                     "put(out, 3, tile.load(h, (0, 8)) * M)",
-    "places": "put(out, 0, tile.load(x, (-2, 8), pad=0.1))\nput(out, 1, tile.load(x, (1, 8, M - 3), pad=-1))\nput(out, 2, tile.load(x, tile.load(n, (0, 8)), pad=9.0))\n"
-              "rows, cols = tile.iota(2), tile.iota(8)[None, :]\ntile.store(out, (rows[:, None] + 3, cols), tile.load(out, (rows[:, None], cols)))",
-    "randomness": "r = tile.random(-1, tile.load(n, (0, 8)))\nput(out, 0, tile.cast(r >> 8, tile.f32))\nput(out, 1, tile.cast(tile.random(M, tile.iota(8)) >> 8, tile.f32))",
-    "constants": "a = tile.sqrt(16) + tile.maximum(1, 2.5) - tile.cdiv(7, 2)\nb = (1, 2) + (3,)\nput(out, 0, tile.full((8,), a * b[-1], tile.f32))\n"
-                 "if a > 2 and not (1 < a < 2.6):\n    put(out, 1, tile.zeros((8,), tile.f32))\nelse:\n    put(out, 2, tile.zeros((8,), tile.f32))\n"
-                 "k = 3\nwhile k > 1:\n    k -= 1\nput(out, k, tile.full((8,), k, tile.f32))",
-    "branches": "s = tile.load(x, 2)\nk, t = i, tile.load(x, (0, 8))\nif s > 0 or M < 3 and True:\n    k, t = k + 1, t * 2\nelif s > -0.5:\n    t = t + 1\nelse:\n"
-                "    k = k + 2\n    t = tile.where(t > 0, t, 0.0)\nput(out, k, t)\nif not (0 <= k < 2):\n    put(out, 3, t)",
-    "loops": "t = (tile.zeros((8,), tile.f32), (tile.full((), 0, tile.i32), 5))\nfor k in tile.range(i, M, 3):\n    a, (c, five) = t\n"
-             "    for j in tile.range(0, k):\n        a = a + tile.load(x, j)\n    t = (a, (c + 1, five))\nput(out, 0, t[0])\nput(out, 1, tile.cast(t[1][0], tile.f32))\n"
-             "n1 = M\nwhile n1:\n    n1 //= 2\n    put(out, 2, tile.cast(n1, tile.f32))",
-    "shapes": "t = tile.reshape(tile.load(x, (0, 8)), (2, 2, 2))\na, b = tile.split(tile.transpose(t, (-1, 0, 1)), 2, -1)\n"
-              "put(out, 0, tile.reshape(tile.concat((b, a), -2), (8,)))\nput(out, 1, tile.take(tile.load(x, (0, 8)), tile.load(n, (0, 8))))\n"
-              "put(out, 2, tile.segment_sum(tile.load(h, (0, 8)), tile.load(n, (0, 8)) - 1, 8))\nput(out, 3, tile.max(tile.broadcast(tile.load(h, (0, 8))[:, None], (8, 3)), 1))",
+    "narrow": """
+    t = tile.load(h, (0, 8))
+    u = -t * 0.1 + tile.abs(t)
+    put(out, 0, u)
+    put(out, 1, tile.where(t < 0.1, t, 0.1))
+    put(out, 2, tile.minimum(t, 0.7))
+    put(out, 3, tile.round(t * 3, 'down'))
+""",
+    "integers": """
+    t = tile.load(n, (0, 8))
+    put(out, 0, tile.cast(t // 3 + t % 3 - (t >> 1) * (t << 2), tile.f32))
+    put(out, 1, tile.cast(~t & 15 | 64 ^ t, tile.f32))
+    put(out, 2, tile.cast(tile.cumsum(t > 2, -1), tile.f32))
+    put(out, 3, tile.cast(tile.argmax(t > 2, -1) + M, tile.f32))
+""",
+    "nibbles": """
+    t = tile.cast(tile.load(n, (0, 8)), tile.i4)
+    put(out, 0, tile.cast(t + 1, tile.f32))
+    put(out, 1, tile.cast(-t, tile.f32))
+    put(out, 2, tile.cast(tile.popcount(tile.cast(t, tile.u4)), tile.f32))
+    put(out, 3, tile.cast(tile.unpack(tile.pack(t, tile.u8), tile.u4), tile.f32))
+""",
+    "full": """
+    s = tile.load(x, 1) * 3.7
+    put(out, 0, tile.cast(tile.full((8,), s, tile.i32), tile.f32))
+    put(out, 1, tile.cast(tile.full((8,), s, tile.f8e4m3), tile.f32))
+    put(out, 2, tile.where(tile.full((8,), s, tile.bool), 1.0, tile.full((8,), 2, tile.f32)))
+    put(out, 3, tile.full((), True, tile.f32) + tile.cast(5, tile.f32))
+""",
+    "index scalars": """
+    t = tile.load(x, (0, 8))
+    put(out, 0, t * M + i * 0.5)
+    put(out, 1, tile.fma(t, M, 2))
+    put(out, 2, tile.where(t > i, t, M))
+    put(out, 3, tile.load(h, (0, 8)) * M)
+""",
+    "places": """
+    put(out, 0, tile.load(x, (-2, 8), pad=0.1))
+    put(out, 1, tile.load(x, (1, 8, M - 3), pad=-1))
+    put(out, 2, tile.load(x, tile.load(n, (0, 8)), pad=9.0))
+    rows, cols = tile.iota(2), tile.iota(8)[None, :]
+    tile.store(out, (rows[:, None] + 3, cols), tile.load(out, (rows[:, None], cols)))
+""",
+    "randomness": """
+    r = tile.random(-1, tile.load(n, (0, 8)))
+    put(out, 0, tile.cast(r >> 8, tile.f32))
+    put(out, 1, tile.cast(tile.random(M, tile.iota(8)) >> 8, tile.f32))
+""",
+    "constants": """
+    a = tile.sqrt(16) + tile.maximum(1, 2.5) - tile.cdiv(7, 2)
+    b = (1, 2) + (3,)
+    put(out, 0, tile.full((8,), a * b[-1], tile.f32))
+    if a > 2 and not (1 < a < 2.6):
+        put(out, 1, tile.zeros((8,), tile.f32))
+    else:
+        put(out, 2, tile.zeros((8,), tile.f32))
+    k = 3
+    while k > 1:
+        k -= 1
+    put(out, k, tile.full((8,), k, tile.f32))
+""",
+    "branches": """
+    s = tile.load(x, 2)
+    k, t = i, tile.load(x, (0, 8))
+    if s > 0 or M < 3 and True:
+        k, t = k + 1, t * 2
+    elif s > -0.5:
+        t = t + 1
+    else:
+        k = k + 2
+        t = tile.where(t > 0, t, 0.0)
+    put(out, k, t)
+    if not (0 <= k < 2):
+        put(out, 3, t)
+""",
+    "loops": """
+    t = (tile.zeros((8,), tile.f32), (tile.full((), 0, tile.i32), 5))
+    for k in tile.range(i, M, 3):
+        a, (c, five) = t
+        for j in tile.range(0, k):
+            a = a + tile.load(x, j)
+        t = (a, (c + 1, five))
+    put(out, 0, t[0])
+    put(out, 1, tile.cast(t[1][0], tile.f32))
+    n1 = M
+    while n1:
+        n1 //= 2
+        put(out, 2, tile.cast(n1, tile.f32))
+""",
+    "shapes": """
+    t = tile.reshape(tile.load(x, (0, 8)), (2, 2, 2))
+    a, b = tile.split(tile.transpose(t, (-1, 0, 1)), 2, -1)
+    put(out, 0, tile.reshape(tile.concat((b, a), -2), (8,)))
+    put(out, 1, tile.take(tile.load(x, (0, 8)), tile.load(n, (0, 8))))
+    put(out, 2, tile.segment_sum(tile.load(h, (0, 8)), tile.load(n, (0, 8)) - 1, 8))
+    put(out, 3, tile.max(tile.broadcast(tile.load(h, (0, 8))[:, None], (8, 3)), 1))
+""",
 }
 HEADER = """
 @tile_function
@@ -201,7 +277,7 @@ def kernel(x: "f32[M]", h: "f16[M]", n: "i32[M]", out: "f32[R, C]"):
 def test_programs_compute_what_the_eager_meaning_does(name: str, eager: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Launcher, "run", staticmethod(lambda kernel, arrays, dims: (verify(kernel), interpret(kernel, arrays, dims))))
     path = tmp_path / "program.py"
-    path.write_text(HEADER + "".join(f"    {line}\n" for line in PROGRAMS[name].splitlines()))
+    path.write_text(HEADER + PROGRAMS[name])
     results = []
     for names in ({"tile": eager.tile, "tile_function": eager.tile_function, "tile_kernel": eager.tile_kernel},
                   {"tile": tile, "tile_function": tile_function, "tile_kernel": Launcher}):
@@ -323,6 +399,29 @@ def test_literals_are_rounded_to_the_type_they_take() -> None:
     binary(emitter, "+", x, 0.1)
     consts = [op.args[1].value for op in emitter.stack[0] if len(op.args) == 2]
     assert consts == [float(np.float16(0.1)), float(f32(0.1))]
+
+
+# ---------------------------------------------------------------- annotations
+@pytest.mark.parametrize("text", ["f32", "T[M, K]", "f32[N]?", "u4[K, N] in u32[K/8, N]", "u4[K, N] in u32[K, N/8] order 0 2 4 6 1 3 5 7",
+                                  "i4[M, 64] in u8[M, 64/2] split?", "bf16[(M+1)*2, M-(K-1), K/(M*2), 3]", "u1[M,K]in u32[M,K/32]"])
+def test_annotations_are_read_spelt_and_remembered(text: str) -> None:
+    read = parse_annotation(text)
+    assert parse_annotation(str(read)) == read
+    assert Annotation.from_json(json.loads(json.dumps(read.to_json()))) == read
+    assert str(read).replace(" ", "") == text.replace(" ", "")
+
+
+def test_dimensions_divide_exactly() -> None:
+    (dim,) = parse_annotation("f32[(M+1)*K/8]").dims or ()
+    assert evaluate(dim, {"M": 2, "K": 4}) == Fraction(3, 2) and dim_text(with_numbers(dim, {"M": 3, "K": 4})) == "2"
+    assert dim_text(with_numbers(dim, {"K": 4})) == "(M+1)*4/8"
+    with pytest.raises(DslError, match="dimension K is not bound"):
+        evaluate(dim, {"M": 1})
+
+
+def test_a_packed_axis_is_the_one_that_differs() -> None:
+    packing = parse_annotation("u2[B, D, T] in u32[B, D, T/16]").packing
+    assert packing is not None and (packing.word, packing.axis, packing.order) == (DTYPES["u32"], 2, "adjacent")
 
 
 # ---------------------------------------------------------------- the host's side

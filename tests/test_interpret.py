@@ -232,9 +232,6 @@ def test_a_wrong_plan_shows() -> None:
 def test_views_alias_and_swizzles_stay_apart() -> None:
     body = """%a = alloc() : tile<f32, 4, 4, shared swizzle(2, 0, 2)>
     %b = alloc() : tile<f32, 4, 4, register strides(1, 5)>
-    """
-    body = """%a = alloc() : tile<f32, 4, 4, shared swizzle(2, 0, 2)>
-    %b = alloc() : tile<f32, 4, 4, register strides(1, 5)>
     %a <- load(%x, span(0, 4), span(0, 4))
     %b <- copy(%a)
     %row = view(%b)[start=2] : tile<f32, 4, register strides(5)>
@@ -245,3 +242,11 @@ def test_views_alias_and_swizzles_stay_apart() -> None:
     y = run(kernel, {"x": x, "y": np.zeros_like(x)})["y"]
     x[2] = 7
     assert np.array_equal(x, y)
+
+
+def test_sub_byte_integers_stay_in_range() -> None:
+    body = "%p = grid(1) : index %v = load(%x, span(0, 4)) : tile<u4, 4> %w = not(%v) : tile<u4, 4>"
+    body += " %z = cast(%w)[dtype=i32] : tile<i32, 4> store(%y, %z, span(0, 4))"
+    arrays = {"x": np.array([0x10, 0xF2], np.uint8), "y": np.zeros(4, np.int32)}
+    run(build(body, "%x: tensor<u4, 4 in u8 axis 0 adjacent>, %y: tensor<i32, 4>"), arrays)
+    assert arrays["y"].tolist() == [15, 14, 13, 0]

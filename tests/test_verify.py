@@ -70,7 +70,8 @@ VALUE_FORM = [
     ("for(0, %M)[step=1] { yield() }", "for: the body's first parameter is the loop's index"),
     ("for(%t, %M)[step=1] { |%k: index| yield() }", "for: start must be an integer tile, got tile<f32, 4, 8>"),
     ("%r = for(0, %M, %t)[step=1] : tile<f32, 4, 8> { |%k: index, %c: f32| yield(%t) }", "for: the body takes (f32), expected (tile<f32, 4, 8>)"),
-    ("%r = for(0, %M, %t)[step=1] : tile<f32, 4, 8> { |%k: index, %c: tile<f32, 4, 8>| yield(%k) }", "for: the body yields (index), expected (tile<f32, 4, 8>)"),
+    ("%r = for(0, %M, %t)[step=1] : tile<f32, 4, 8> { |%k: index, %c: tile<f32, 4, 8>| yield(%k) }",
+     "for: the body yields (index), expected (tile<f32, 4, 8>)"),
     ("%r = for(0, %M, %t)[step=1] : f32 { |%k: index, %c: tile<f32, 4, 8>| yield(%c) }", "for: %r must be tile<f32, 4, 8>, got f32"),
     ("for(0, %M)[step=1] { |%k: index| store(%x, 1.0, %k, 0) }", "for: a body must end in yield"),
     ("for(0, %M)[step=1] { |%k: index| yield() store(%x, 1.0, %k, 0) yield() }", "yield: only the last op of a body may be yield"),
@@ -111,15 +112,19 @@ PLACED_FORM = [
      "for: loops of the placed form carry nothing"),
     ("%r = if(%q) : f32 { yield(1.0) } { yield(2.0) }", "if: branches of the placed form yield nothing"),
     ("if(%q) { %t <- full(1.0)[shape=(4, 8)] yield() } { %u <- copy(%t) yield() }", "copy: %t is read but was never written"),
-    ("%r = alloc() : tile<f32, 4, 8, shared at(0)>\n%w = alloc() : tile<f32, 4, 8, shared at(64)>\n%r <- full(1.0)[shape=(4, 8)]\n%w <- full(2.0)[shape=(4, 8)]\n%t <- copy(%r)",
+    ("%r = alloc() : tile<f32, 4, 8, shared at(0)>\n%w = alloc() : tile<f32, 4, 8, shared at(64)>\n%r <- full(1.0)[shape=(4, 8)]\n"
+     "%w <- full(2.0)[shape=(4, 8)]\n%t <- copy(%r)",
      "full: writing %w overwrites %r, which is still needed"),
     ("%r = alloc() : tile<f32, 4, shared at(0) slots(2)>\n%w = alloc() : tile<f32, 4, shared at(16)>\n%r <- full(1.0)[shape=(4,)]\n"
-     "for(0, 4)[step=1] { |%k: index|\n%v = sum(%r)[axis=0] : f32\n%w <- full(%v)[shape=(4,)]\nyield() }", "full: writing %w overwrites %r, which is still needed"),
-    ("%r = alloc() : tile<f32, 4, 8, shared at(0)>\n%w = alloc() : tile<f32, 8, 4, shared at(0)>\n%r <- full(1.0)[shape=(4, 8)]\n%w <- transpose(%r)[axes=(1, 0)]",
+     "for(0, 4)[step=1] { |%k: index|\n%v = sum(%r)[axis=0] : f32\n%w <- full(%v)[shape=(4,)]\nyield() }",
+     "full: writing %w overwrites %r, which is still needed"),
+    ("%r = alloc() : tile<f32, 4, 8, shared at(0)>\n%w = alloc() : tile<f32, 8, 4, shared at(0)>\n%r <- full(1.0)[shape=(4, 8)]\n"
+     "%w <- transpose(%r)[axes=(1, 0)]",
      "transpose: writing %w overwrites %r, which is still needed"),
 ]
 WHOLE = [
-    (HEAD + "%t = iota()[n=4] : tile<index, 4>\n%p = grid(%M) : index\n" + END, "iota: before grid only scalars are computed, from dimensions and scalar parameters"),
+    (HEAD + "%t = iota()[n=4] : tile<index, 4>\n%p = grid(%M) : index\n"
+     "" + END, "iota: before grid only scalars are computed, from dimensions and scalar parameters"),
     (HEAD + "%t = load(%x, 0, 0) : f32\n%p = grid(%M) : index\n" + END, "load: before grid only scalars are computed, from dimensions and scalar parameters"),
     (HEAD + "store(%x, 1.0, 0, 0)\n%p = grid(%M) : index\n" + END, "store: before grid only scalars are computed, from dimensions and scalar parameters"),
     (HEAD + END, "the kernel has no grid"),

@@ -215,8 +215,7 @@ def _scatter_check(op: Op, coords: tuple[Operand, ...], scope: Scope, a: _Access
         conditions.append(f"within({name}, {bound})")
         key = f"({key}) * {bound} + {name}" if key else name
     number = " + ".join(loops.terms(_dense(gathered))) or "0"
-    body = scope.macros["lines"](lets, f"{keys}[{number}] = {' && '.join(conditions)} ? {key} : -1;")
-    text = f"index_t *const {keys} = (index_t *)panels;\n{scope.macros['nest'](loops.loops(vector=False), str(body))}"
+    text = str(scope.macros["scatter_keys"](keys, loops.loops(vector=False), lets, number, " && ".join(conditions), key))
     slots = 1 << (2 * count - 1).bit_length()
     status = scope.fails(f"store: one store names an element of {a.name} twice", op)
     return [{"text": text, "condition": f"distinct({keys}, {count}, {keys} + {count}, {slots})", "status": status}]

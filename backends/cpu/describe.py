@@ -10,7 +10,7 @@ from dslc.render import Scope
 from dslc.types import DTYPES, DType, TileType
 
 from .access import atomic, load, store
-from .nests import AXIS_NAME, block, element, nest, spread
+from .nests import AXIS_NAME, block, element, nest, spread, term
 
 Context = dict[str, Any]
 
@@ -109,7 +109,7 @@ def _reduction(op: Op, scope: Scope) -> Context:
     inner = nest(shape, [] if along else range(axis + 1, len(shape)), everything, alone, inside=outer)
 
     def values(index: str) -> tuple[list[str], str]:
-        at = [[*outer.terms(s), *([f"{index} * {s[axis]}" if s[axis] != 1 else index] if s[axis] and index != "0" else []), *inner.terms(s)] for s in strides]
+        at = [[*outer.terms(s), *([term(index, s[axis])] if s[axis] and index != "0" else []), *inner.terms(s)] for s in strides]
         texts = [element(scope.name(v), t) for v, t in zip(inputs, at, strict=True)]
         if not op.bodies:
             return [], texts[0]
@@ -138,9 +138,9 @@ def _cumsum(op: Op, scope: Scope) -> Context:
     inner = nest(t.shape, inner_axes, both, inside=outer)
 
     def at(v: Operand, strides: tuple[int, ...], index: str) -> str:
-        return element(scope.name(v), [*outer.terms(strides), f"{index} * {strides[axis]}", *inner.terms(strides)])  # type: ignore[arg-type]
+        return element(scope.name(v), [*outer.terms(strides), term(index, strides[axis]), *inner.terms(strides)])  # type: ignore[arg-type]
 
-    return {"loops": outer.loops(vector=False), "inner": inner.loops(), "index": AXIS_NAME, "n": t.shape[axis], "type": scope.type(t.dtype),
+    return {"loops": outer.loops(vector=False), "inner": inner.loops(), "index": AXIS_NAME, "n": t.shape[axis], "type": scope.type(t.dtype), "running": scope.fresh("running"),
             "to": at(into, into.tile.strides, AXIS_NAME), "before": at(into, into.tile.strides, f"({AXIS_NAME} - 1)"), "value": at(x, t.strides, AXIS_NAME)}
 
 
@@ -150,9 +150,9 @@ def _segment_sum(op: Op, scope: Scope) -> Context:
     zero = nest(out.shape, range(len(out.shape)), [out.strides])
     inner = nest(t.shape, range(1, len(t.shape)), [t.strides, out.strides])
     return {"zero": zero.loops(), "to_all": element(scope.name(into), zero.terms(out.strides)), "index": AXIS_NAME, "rows": t.shape[0], "n": op.attr("n"),
-            "segment": element(scope.name(segment), [f"{AXIS_NAME} * {_place(segment).strides[0]}"]), "inner": inner.loops(),  # type: ignore[arg-type]
-            "to": element(scope.name(into), [f"segment * {out.strides[0]}", *inner.terms(out.strides)]),
-            "value": element(scope.name(x), [f"{AXIS_NAME} * {t.strides[0]}", *inner.terms(t.strides)])}  # type: ignore[arg-type]
+            "segment": element(scope.name(segment), [term(AXIS_NAME, _place(segment).strides[0])]), "inner": inner.loops(),  # type: ignore[arg-type]
+            "to": element(scope.name(into), [term("segment", out.strides[0]), *inner.terms(out.strides)]),
+            "value": element(scope.name(x), [term(AXIS_NAME, t.strides[0]), *inner.terms(t.strides)])}  # type: ignore[arg-type]
 
 
 # ---------------------------------------------------------------- lookup, bit fields, product
@@ -166,7 +166,7 @@ def _take(op: Op, scope: Scope) -> Context:
     row = scope.fresh("row")
     to = element(scope.name(op.target), [*loops.terms(out.strides), *inner.terms(out.strides)]) if out.shape \
         else f"const {scope.type(out.dtype)} {scope.name(op.target)}"
-    at = [f"{row} * {t.strides[0]}", *inner.terms((*([0] * rank), *t.strides[1:]))]
+    at = [term(row, t.strides[0]), *inner.terms((*([0] * rank), *t.strides[1:]))]
     zero = f"{scope.type(out.dtype)}{'{}' if out.dtype.kind == 'f' and out.dtype.bits < 32 else '()'}"
     return {"loops": loops.loops(vector=not inner.groups), "row": row, "index": _source(index, scope, loops.terms((*i.strides, *([0] * (len(out.shape) - rank))))),
             "n": t.shape[0], "inner": inner.loops(), "to": to, "value": element(scope.name(table), at), "zero": zero}  # type: ignore[arg-type]
@@ -192,7 +192,7 @@ def _pack(op: Op, scope: Scope) -> Context:
     step = (out.shape[-1], 1) if op.attr("order") == "split" else (1, n)
     word_strides = (*t.strides[:-1], t.strides[-1] * step[1])
     loops = nest(out.shape, range(len(out.shape)), [out.strides, word_strides])
-    at = [*loops.terms(word_strides), f"{AXIS_NAME} * {t.strides[-1] * step[0]}"]
+    at = [*loops.terms(word_strides), term(AXIS_NAME, t.strides[-1] * step[0])]
     return {"loops": loops.loops(vector=False), "word": scope.fresh("word"), "type": scope.type(_unsigned(dtype)), "field": AXIS_NAME, "n": n,
             "width": t.dtype.bits, "to": element(scope.name(into), loops.terms(out.strides)), "value": element(scope.name(x), at)}  # type: ignore[arg-type]
 

@@ -13,8 +13,6 @@ from dslc.types import DType, Space
 
 from .describe import panel_bytes
 
-# The launcher's statuses, below those of the kernel's own sites.
-NO_MEMORY = 1
 C_TYPES = {"bool": "bool", "f32": "float", "f64": "double", "f16": "uint16_t", "bf16": "uint16_t", "f8e4m3": "uint8_t", "f8e5m2": "uint8_t",
            "index": "int64_t", "u1": "uint8_t", "u2": "uint8_t", "u4": "uint8_t", "i4": "int8_t"}
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dslc.ir import Body, Value
-from dslc.render import INLINE, Scope, parenthesised
+from dslc.render import INLINE, LAST, Scope, parenthesised
 from dslc.types import TileType
 
 LOOP_NAMES = tuple(f"e{n}" for n in range(10))             # outermost to innermost
@@ -98,5 +98,6 @@ def block(scope: Scope, body: Body, inputs: Sequence[str], coordinates: Sequence
             scope.inlined[op.result] = text if op.result.tile.dtype.name == "index" else f"({scope.type(op.result.tile.dtype)}){text}"
             continue
         text = scope.expression(op)
-        bind(op.result, text, scope.uses.get(op.result, 0) <= 1 and len(text) <= INLINE)
+        limit = LAST if op.result in body.result else INLINE
+        bind(op.result, text, scope.uses.get(op.result, 0) <= 1 and len(text) <= limit)
     return lines, [scope.scalar(a) for a in body.result]

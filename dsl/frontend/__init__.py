@@ -3,7 +3,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..definition import Definition, Specialisation
+import numpy as np
+
+from ..definition import Definition, Specialisation, is_constant
 from ..dims import Annotation, dim_names, dim_text, with_numbers
 from ..errors import DslError, check
 from ..ir import Const, Kernel, Value
@@ -11,6 +13,7 @@ from ..types import DTYPES, INDEX, DType, TensorType, TileType
 from .emitter import Emitter
 from .expressions import dimension
 from .statements import Statements
+from .values import shown
 
 __all__ = ["build"]
 
@@ -25,9 +28,15 @@ def build(definition: Definition, spec: Specialisation) -> Kernel:
 
 
 def _build(emitter: Emitter, definition: Definition, spec: Specialisation) -> Kernel:
-    consts, dtypes = {**definition.defaults, **dict(spec.consts)}, dict(spec.dtypes)
+    dtypes = dict(spec.dtypes)
+    given = {**definition.defaults, **dict(spec.consts)}
     for name in definition.consts:
-        check(name in consts, f"constant {name} is missing", hint=f"{definition.name}(.., {name}=..)")
+        check(name in given, f"constant {name} is missing", hint=f"{definition.name}(.., {name}=..)")
+    consts = {n: given[n].item() if isinstance(given[n], np.generic) else given[n] for n in definition.consts}
+    for name, value in consts.items():
+        good = is_constant(value) or isinstance(value, str)
+        hint = "@tile_function" if callable(value) else ""
+        check(good, f"constant {name}: expected a number, bool, dtype, tuple or tile function, got {shown(value)}", hint=hint)
     numbers = {n: consts[n] for n in definition.consts if isinstance(consts[n], int) and not isinstance(consts[n], bool)}
     names: dict[str, Any] = {n: consts[n] for n in definition.consts}
     names.update({n: None for n in definition.annotations if n in spec.absent})

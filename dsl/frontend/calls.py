@@ -109,17 +109,17 @@ def _cdiv(emitter: Emitter, a: Any, b: Any) -> Any:
     return binary(emitter, "//", binary(emitter, "+", a, binary(emitter, "-", b, 1)), b)
 
 
-def _full(emitter: Emitter, shape: Any, value: Any, dtype: Any) -> Value:
+def _full(emitter: Emitter, shape: Any, value: Any, dtype: Any) -> Arg:
     check(isinstance(dtype, DType), f"full: expected a dtype, got {shown(dtype)}", hint="tile.full((BM,), 0.0, tile.f32)")
     return _filled(emitter, "full", shape, value, dtype)
 
 
-def _filled(emitter: Emitter, what: str, shape: Any, value: Any, dtype: DType) -> Value:
+def _filled(emitter: Emitter, what: str, shape: Any, value: Any, dtype: DType) -> Arg:
+    """A tile of one value; of rank 0, the value itself."""
     sizes = extents(what, constant(shape, f"{what}: an extent", emitter.hints))
-    if is_number(value):
-        return emitter.one("full", literal(_as_kind(value, dtype), dtype, "full"), shape=sizes)
-    check(is_tile(value) and value.tile.shape == (), f"full: the value must be a scalar, got {shown(value)}")
-    return emitter.one("full", _as_numpy_casts(emitter, value, dtype), shape=sizes)
+    check(is_number(value) or (is_tile(value) and value.tile.shape == ()), f"{what}: the value must be a scalar, got {shown(value)}")
+    element = literal(_as_kind(value, dtype), dtype, what) if is_number(value) else _as_numpy_casts(emitter, value, dtype)
+    return emitter.one("full", element, shape=sizes) if sizes else element
 
 
 def _as_kind(value: Any, dtype: DType) -> Any:
@@ -136,7 +136,7 @@ def _as_numpy_casts(emitter: Emitter, value: Arg, dtype: DType) -> Arg:
     return emitter.cast(value, dtype, round=mode, saturate=False if dtype.kind == "f" and dtype.bits == 8 else None)
 
 
-def _zeros(emitter: Emitter, shape: Any, dtype: Any) -> Value:
+def _zeros(emitter: Emitter, shape: Any, dtype: Any) -> Arg:
     check(isinstance(dtype, DType), f"zeros: expected a dtype, got {shown(dtype)}", hint="tile.zeros((BM, BN), tile.f32)")
     return _filled(emitter, "zeros", shape, 0, dtype)
 

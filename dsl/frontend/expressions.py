@@ -149,7 +149,7 @@ class Expressions:
     def visit_Subscript(self, node: ast.Subscript) -> Any:
         x = self.value(node.value)
         if isinstance(x, tuple):
-            i = integer(self.value(node.slice) if not isinstance(node.slice, ast.Slice) else None, "an index into a tuple", self.emitter.hints)
+            i = integer(self.value(node.slice), "an index into a tuple", self.emitter.hints)
             check(-len(x) <= i < len(x), f"index {i} is outside a tuple of {len(x)}")
             return x[i]
         check(is_tile(x), f"only tiles and tuples are indexed, got {shown(x)}", hint="tile.load(t, at) reads a tile from a tensor" if is_tensor(x) else "")
@@ -158,6 +158,9 @@ class Expressions:
         extents = iter(x.tile.shape)
         shape = tuple(1 if new else next(extents) for new in keys)
         return x if shape == x.tile.shape else self.emitter.one("reshape", x, shape=shape)
+
+    def visit_Slice(self, _node: ast.Slice) -> Any:
+        raise DslError("a tuple is indexed by one integer", hint="a, b = t binds its parts")
 
     def is_new_axis(self, key: ast.expr) -> bool:
         """True for None, False for ':'."""

@@ -17,7 +17,7 @@ from .operators import binary
 from .values import Gone, integer, is_tile, leaves, rebuild, same_constant, same_nesting, shown
 
 _DEEPEST = 64              # calls of tile functions inside one another: more is recursion
-_MOST_TRIPS = 65536        # of a loop that is unrolled: more is a mistake
+_MOST_TRIPS = 4096         # of a loop that is unrolled: more is a mistake
 
 
 def assigned(statements: Iterable[ast.stmt]) -> list[str]:
@@ -184,7 +184,7 @@ class Statements(Expressions):
         for name, value in before.items():
             new = self.names[name]
             if isinstance(new, Gone):
-                raise DslError(f"loop: {new.why}", self.where.get(name))
+                raise DslError(new.why, self.where.get(name), hint="a name that a loop carries is bound on every path")
             run_time = all(map(is_tile, leaves(value)))
             hint = "cast it, so that the type stays" if run_time else "a constant is not carried; tile.full((), 0, tile.i32) is a scalar that is"
             check(interchangeable(value, new), f"loop: '{name}' enters as {shown(value)} and leaves as {shown(new)}", self.where.get(name), hint=hint)

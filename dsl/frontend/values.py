@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ..definition import TileFunction
+from ..definition import TileFunction, is_constant
 from ..errors import DslError
 from ..ir import Const, Value
 from ..language import Operation
@@ -74,6 +74,8 @@ def constant(value: Any, what: str, hints: dict[Value, str]) -> Any:
             name = hints.get(leaf, "") if isinstance(leaf, Value) else ""
             found = f"the run-time value '{name}'" if name else "a run-time value"
             raise DslError(f"{what} must be a compile-time constant, got {found}; declare it `const`")
+        if not is_constant(leaf) and not isinstance(leaf, str):
+            raise DslError(f"{what} must be a compile-time constant, got {shown(leaf)}")
     return value
 
 

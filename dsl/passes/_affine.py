@@ -40,6 +40,7 @@ class Facts:
         self.divisors: dict[Atom, int] = {}
         self.rules: list[Form] = []                     # each is >= 0 here
         self.varying: set[Atom] = set()
+        self.extents: list[Value] = []                  # of the grid
         self.defs: dict[Value, Op] = {r: op for op in walk(kernel.body) for r in op.results}
         self.dims = {d.name: d for d in kernel.dims}
         for d in kernel.dims:
@@ -111,9 +112,9 @@ class Facts:
             if key in seen:
                 continue
             seen.add(key)
-            for a, c in f.items():
-                if a is not None and min(c * n for n in self.ranges[a]) < 0:
-                    todo += [_traded(f, c, rule, rule[a]) for rule in self.rules if rule.get(a, 0) * c > 0]
+            terms = [(a, c) for a, c in f.items() if a is not None]
+            for a, c in [(a, c) for a, c in terms if min(c * n for n in self.ranges[a]) < 0] or terms:
+                todo += [_traded(f, c, rule, rule[a]) for rule in self.rules if rule.get(a, 0) * c > 0]
         return False
 
     def below(self, x: Form, y: Form) -> bool:
@@ -226,6 +227,7 @@ class Facts:
             for extent, i in zip(op.args, op.results, strict=True):
                 size = self.form(extent)  # type: ignore[arg-type]
                 self.atom(i, (0, max(self.range(size)[1] - 1, 0)))
+                self.extents += [extent] if isinstance(extent, Value) else []
                 self.rules.append(combine(combine(size, {i: 1}, -1), constant(-1)))
         elif op.name in ("map", *_REDUCTIONS) and op.bodies:
             self._map(op)
@@ -278,10 +280,11 @@ class Facts:
             self._tile(op, (min(r[0] for r in ranges), max(r[1] for r in ranges)), divisor)
         elif op.name == "mul":
             ends = [a * b for a in ranges[0] for b in ranges[1]]
-            if min(ends) >= dtype.lo and max(ends) <= dtype.hi:
-                self._tile(op, (min(ends), max(ends)), self.divisor(forms[0]) * self.divisor(forms[1]))
-        elif op.name in ("floordiv", "mod") and ranges[1][0] > 0:
-            self._divided(op, forms, ranges)
+            most = max(ends) if max(ends) <= dtype.hi or min(ends) < 0 else min(self._share(*forms), self._share(*forms[::-1]))
+            if min(ends) >= dtype.lo and most <= dtype.hi:
+                self._tile(op, (min(ends), most), self.divisor(forms[0]) * self.divisor(forms[1]))
+        elif op.name in ("floordiv", "mod") and self.proves(combine(forms[1], constant(-1))):
+            self._divided(op, forms, [ranges[0], (max(ranges[1][0], 1), ranges[1][1])])
         elif op.name == "and" and max(r[0] for r in ranges) >= 0:
             self._tile(op, (0, min(r[1] for r in ranges if r[0] >= 0)))
         elif op.name == "popcount":
@@ -292,8 +295,28 @@ class Facts:
             ends = [a >> b for a in ranges[0] for b in ranges[1]]
             self._tile(op, (min(ends), max(ends)))
 
+    def _share(self, a: Form, b: Form) -> int:
+        """At most what a * b is, for a >= 0 and b >= 0: s * cdiv(K, S), with s below the extent S of the grid, does not grow with S."""
+        return min([self._times(e, b) for e in self.extents if self.proves(combine(self.form(e), a, -1))], default=1 << 64)
+
+    def _times(self, e: Value, f: Form) -> int:
+        """At most what e * f is, for an extent e."""
+        size = self.range(self.form(e))[1]
+        total = max(f.get(None, 0), 0) * size
+        for a, c in f.items():
+            op = self.defs.get(a) if isinstance(a, Value) else None
+            x, y = (self.form(v) for v in op.args) if op is not None and op.name == "floordiv" else ({}, {})  # type: ignore[arg-type]
+            if c > 0 and y and y == self.form(e):
+                total += c * max(self.range(x)[1], 0)
+            elif c > 0 and set(y) == {None} and y[None] > 0:
+                total += c * self._times(e, x) // y[None]
+            elif a is not None:
+                total += size * max(c * n for n in (0, *self.ranges[a]))
+        return total
+
     def _divided(self, op: Op, forms: list[Form], ranges: list[tuple[int, int]]) -> None:
         (x, y), (lo, hi), (low, high) = forms, ranges[0], ranges[1]
+        lo = 0 if lo < 0 and self.proves(x) else lo
         if op.name == "mod":
             rest = combine(x, constant(-x.get(None, 0)))
             if set(y) == {None} and self.divisor(rest) % low == 0:
@@ -310,8 +333,8 @@ class Facts:
             self.forms[op.result] = {None: x.get(None, 0) // low, **{a: c // low for a, c in rest.items()}}
             return
         r = x.get(None, 0) % low
-        exact = self.divisor({None: 0, **rest}) % low == 0         # then the floor takes off just the constant's remainder
-        me = self._tile(op, (lo // low, hi // low))
+        exact = self.divisor({None: 0, **rest}) % low == 0         # then the floor takes off just the remainder of the constant
+        me = self._tile(op, (lo // low, hi // low), self.divisor({None: x.get(None, 0) - r, **rest}) // low if exact else 1)
         self.rules += [combine(combine(x, constant(-r if exact else 0)), me, -low),
                        combine(combine(combine(constant(0), me, low), x, -1), constant(r if exact else low - 1))]
 
@@ -333,4 +356,4 @@ def _product(a: Form, b: Form) -> Form | None:
 
 
 _LINEAR: dict[str, Callable[..., Form | None]] = {
-    "add": lambda a, b: combine(a, b), "sub": lambda a, b: combine(a, b, -1), "mul": _product, "neg": lambda a: combine(constant(0), a, -1), "cast": lambda a: a}
+    "add": combine, "sub": lambda a, b: combine(a, b, -1), "mul": _product, "neg": lambda a: combine(constant(0), a, -1), "cast": lambda a: a}

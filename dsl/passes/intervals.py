@@ -244,15 +244,16 @@ class _Narrowing:
         varies: Form = {a: c for a, c in gap.items() if a in self.own}
         rest = {a: -c for a, c in gap.items() if a not in self.own}
         lo, hi = self.facts.range({None: 0, **varies})
-        if not varies or lo <= I32.lo or hi >= I32.hi or not all(isinstance(a, Value) and a in self.narrow for a in varies):
+        low, high = self.facts.range(rest)
+        if not varies or low < INDEX.lo or high > INDEX.hi or lo <= I32.lo or hi >= I32.hi or not all(isinstance(a, Value) and a in self.narrow for a in varies):
             return False
         if not all(a is None or (isinstance(a, Value) and a.tile.dtype is INDEX and not a.tile.shape) for a in rest):
             return False
         terms = [(self.narrow[a], c) for a, c in varies.items()]  # type: ignore[index]
         left = self._sum(self.ops, terms, 0, I32)
         total = self._sum(self.outside, [(a, c) for a, c in rest.items() if isinstance(a, Value)], rest.get(None, 0), INDEX)
-        low = self._put(self.outside, "maximum", (total, literal(I32.lo, INDEX)), INDEX, "bound")
-        right = self._put(self.outside, "cast", (self._put(self.outside, "minimum", (low, literal(I32.hi, INDEX)), INDEX, "bound"),), I32, "bound")
+        bound = self._put(self.outside, "maximum", (total, literal(I32.lo, INDEX)), INDEX, "bound")
+        right = self._put(self.outside, "cast", (self._put(self.outside, "minimum", (bound, literal(I32.hi, INDEX)), INDEX, "bound"),), I32, "bound")
         self.ops.append(replace(op, args=(left, right)))
         return True
 

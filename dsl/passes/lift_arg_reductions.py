@@ -175,7 +175,8 @@ def _slotted(op: Op, m: _Match) -> Body:
     best, who = Value("slots", TileType(s.dtype, s.shape)), Value("trips", TileType(I32, s.shape))
     closer = build("closer", "lt", (m.s, best) if m.least else (best, m.s), BOOL, s.shape)
     now = build("trip", "cast", (m.offset,), I32, ())
-    outs = {m.best: build("slots", "where", (closer, m.s, best), s.dtype, s.shape), m.who: build("trips", "where", (closer, now, who), I32, s.shape)}
+    trips = build("trips", "where", (closer, now, who), I32, s.shape)          # before slots: the old ones are then dead when new ones are written
+    outs = {m.who: trips, m.best: build("slots", "where", (closer, m.s, best), s.dtype, s.shape)}
     closing = replace(trip.ops[-1], args=tuple(outs.get(n, a) for n, a in enumerate(trip.result)))
     params = (trip.params[0], *({m.best: best, m.who: who}.get(n, p) for n, p in enumerate(trip.params[1:])))
     return Body(params, (*(o for o in trip.ops[:-1] if o not in m.gone), *build.ops, closing))

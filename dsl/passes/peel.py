@@ -9,6 +9,7 @@ from ._affine import Facts, Form, combine, constant
 from ._rewriting import Rewriter, clone, defined, literal, make
 
 COMPARISONS = ("lt", "le", "gt", "ge")
+TAME = 1 << 60
 
 
 def peel(kernel: Kernel) -> Kernel:
@@ -48,9 +49,9 @@ class _Peeler:
         for result, rest, scale in self.conditions(op):
             true[result] = literal(True, BOOL)
             limits.setdefault((*rest.items(), (scale, 0)), (rest, scale))
-        if not true:
-            return [op]
         start, stop = (a for a in op.args[:2] if not isinstance(a, Span))
+        if not true or not self.tame(self.facts.form(start)) or not self.tame(self.facts.form(stop)) or start.tile.dtype is not INDEX:
+            return [op]
         ops: list[Op] = []
         middle: Arg = stop
         for rest, scale in limits.values():
@@ -77,11 +78,16 @@ class _Peeler:
                     gap = self.gap(c) if c.name in COMPARISONS and self.facts.decides(c) is None else {}
                     scale = -gap.pop(index, 0)
                     rest = self.least(gap)
-                    if scale > 0 and all(a is None or (isinstance(a, Value) and a not in inside and a.tile == TileType(INDEX)) for a in rest):
+                    if scale > 0 and self.tame(rest) and all(a is None or (isinstance(a, Value) and a not in inside and a.tile == TileType(INDEX)) for a in rest):
                         found.append((c.result, rest, scale))
             self.facts.visit(o)
         self.facts.leave(mark)
         return found
+
+    def tame(self, form: Form) -> bool:
+        """Whether the sums and differences below cannot wrap."""
+        lo, hi = self.facts.range(form)
+        return -TAME < lo and hi < TAME
 
     def gap(self, op: Op) -> Form:
         """What is at least 0 exactly where the comparison holds; empty if it is not one of integers."""

@@ -1,4 +1,4 @@
-# expect: while: the condition is a constant that holds after 65536 trips
+# expect: while: the condition is a constant that holds after 4096 trips
 # caret: 10:True
 # hint: compare a run-time scalar
 # args: x=f32(8)
