@@ -133,6 +133,10 @@ class Scope:
             raise ValueError(f"macro {op.name} of {self.backend.name} asks for {missing}, which nothing gives")
         return str(macro(**{a: context[a] for a in macro.arguments}))
 
+    def say(self, macro: str, *args: Any) -> str:
+        """A phrase of the target: a macro that is no op."""
+        return str(self.macros[macro](*args))
+
     def fails(self, message: str, op: Op) -> int:
         """The status number by which generated code reports `message` at `op`."""
         self.sites.append((message, op.loc))
@@ -175,7 +179,7 @@ class Scope:
             self.inlined[op.result] = text
             return []
         comment = self.comment(op)
-        return [*comment, str(self.macros["bind"](type=self.type(op.result.tile.dtype), name=self.name(op.result), value=text))]
+        return [*comment, self.say("bind", self.type(op.result.tile.dtype), self.name(op.result), text)]
 
     def control(self, op: Op) -> str:
         if op.name == "for":
@@ -207,7 +211,7 @@ def parenthesised(text: str) -> str:
     depth = 0
     for n, c in enumerate(text):
         depth += (c in "([{") - (c in ")]}")
-        if depth == 0 and (c in " ?" or c in "-+*/!~" and n == 0 and len(text) > 1):
+        if depth == 0 and (c in " ?" or (c in "-+*/!~" and n == 0 and len(text) > 1)):
             return f"({text})"
     return text if not text.startswith("(") or _closes_at_end(text) else f"({text})"
 

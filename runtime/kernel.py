@@ -10,14 +10,13 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-
 from dslc.backend import Backend, backend_of
 from dslc.definition import Definition, Specialisation, define
-from dslc.deferred import deferred
 from dslc.dims import Annotation
 from dslc.errors import DslError, Loc, check
 from dslc.ir import Kernel
-from dslc.races import find_race
+from dslc.runtime.deferred import deferred
+from dslc.runtime.races import find_race
 from dslc.source import read_source
 from dslc.syntax import check_syntax, constant_text, fingerprint
 from dslc.types import DTYPES, DType
@@ -203,7 +202,8 @@ class TileKernel:
         for n in data["written"]:
             x = b.arrays[n]
             check(x.writable, f"{self.__name__}: {n} is written, and {x.note or 'the array is read-only'}", hint="pass a writable array")
-            check(all(s != 0 or d <= 1 for s, d in zip(x.strides, x.shape, strict=True)), f"{self.__name__}: {n} is written and overlaps itself (a stride of 0)")
+            repeats = any(s == 0 and d > 1 for s, d in zip(x.strides, x.shape, strict=True))
+            check(not repeats, f"{self.__name__}: {n} is written and overlaps itself (a stride of 0)", hint="pass a copy")
         reach = [_reach(b.arrays[n]) if n in b.arrays else (0, 0) for n in self._positional]
         sites = tuple((m, Loc(*loc) if loc else None) for m, loc in data["sites"])
         return _Plan(launch, struct.Struct(data["format"]).pack, tuple(template), tuple(pointers), tuple(scalars), tuple(reach), tuple(written), sites)
@@ -222,6 +222,12 @@ class TileKernel:
         cache.remember("annotations", key, [[n, a.to_json()] for n, a in self.definition.annotations.items()])
 
     # ------------------------------------------------------------ looking
+    @property
+    def annotations(self) -> dict[str, Annotation]:
+        """What the signature says, by parameter; constants have no entry."""
+        self._read_annotations()
+        return self.definition.annotations
+
     def specialise(self, *arrays: Any, **named: Any) -> Specialisation:
         """What a call would be specialised for.  Without arrays: dtype variables by name (T=tile.f32) and every constant that has no default.
 
@@ -297,7 +303,7 @@ def _read(name: str, value: Any) -> Array | None:
 
 
 def _scalar(name: str, dtype: DType, value: Any) -> Any:
-    if type(value) is float and dtype.bits == 64 or type(value) is int and dtype.kind == "i" and dtype.lo <= value <= dtype.hi:
+    if (type(value) is float and dtype.bits == 64) or (type(value) is int and dtype.kind == "i" and dtype.lo <= value <= dtype.hi):
         return value
     return bound_scalar(name, dtype, value)
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dslc.abi import fields, pack_format, written
 from dslc.annotations import read_annotations as parse_annotations
 from dslc.backend import Backend
 from dslc.definition import Definition, Specialisation
@@ -14,8 +13,9 @@ from dslc.errors import DslError
 from dslc.frontend import build
 from dslc.ir import Kernel
 from dslc.passes import run
-from dslc.races import accesses
 from dslc.render import Scope, environment, tidy
+from dslc.runtime.abi import fields, pack_format, written
+from dslc.runtime.races import accesses
 from dslc.types import TensorType
 from dslc.verify import verify
 

@@ -1,8 +1,28 @@
-"""Options of the test run."""
+"""Options of the test run, and one build cache for all of it."""
 from __future__ import annotations
 
+import os
+import shutil
+import tempfile
+
 import pytest
+
+_own_cache: list[str] = []
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write golden files anew instead of comparing")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """What one test compiled the next one finds; nothing is left behind unless DSLC_CACHE_DIR says where."""
+    if not os.environ.get("DSLC_CACHE_DIR"):
+        _own_cache.append(tempfile.mkdtemp(prefix="dslc-tests-"))
+        os.environ["DSLC_CACHE_DIR"] = _own_cache[0]
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    for folder in _own_cache:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.environ.pop("DSLC_CACHE_DIR", None)
+    _own_cache.clear()

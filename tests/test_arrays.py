@@ -10,9 +10,9 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import pytest
+from dslc.errors import DslError
 from dslc.runtime import arrays
 from dslc.runtime.arrays import Array, as_array, overlap
-from dslc.errors import DslError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dslc import cache as module
-from dslc.runtime.cache import Cache, NoSpace, default_root, digest, shared_cache
 from dslc.errors import DslError
+from dslc.runtime import cache as module
+from dslc.runtime.cache import Cache, NoSpace, default_root, digest, shared_cache
 
 KEY = digest("a kernel")
 

@@ -16,7 +16,7 @@ from dslc.errors import DslError
 from dslc.language import tile
 from dslc.syntax import tile_function
 from dslc.types import DTYPES
-from spec_kernels import Launcher
+from specification import Launcher
 
 FILES = sorted((Path(__file__).parent / "errors").glob("*.py"))
 ARRAYS = {name: (lambda *shape, d=d: np.zeros(shape, d.numpy)) for name, d in DTYPES.items()}

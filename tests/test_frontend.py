@@ -26,7 +26,7 @@ from dslc.syntax import constant_text, fingerprint, tile_function
 from dslc.text import parse, show
 from dslc.types import DTYPES, TileType
 from dslc.verify import verify
-from spec_kernels import SPEC, Launcher, spec_modules, specialise
+from specification import SPEC, Launcher, spec_modules, specialise
 
 pytestmark = pytest.mark.skipif(SPEC is None, reason="the specification is not here; DSLC_SPEC names its folder")
 f32 = np.float32
@@ -55,7 +55,7 @@ def checks() -> list[str]:
 
 @pytest.fixture(scope="module")
 def modules() -> Iterator[dict[str, Any]]:
-    with spec_modules() as found:
+    with spec_modules(Launcher) as found:
         yield found
 
 

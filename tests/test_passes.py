@@ -8,16 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from spec_kernels import SPEC, Launcher, spec_modules
-from strategies import Case, kernels
-
 from dslc.interpret import interpret
 from dslc.ir import Kernel, walk
 from dslc.passes import Pass
 from dslc.text import parse, show
 from dslc.types import INDEX
 from dslc.verify import verify
+from hypothesis import HealthCheck, given, settings
+from specification import Launcher, spec_modules
+from strategies import Case, kernels
 
 NAMES = ("fold", "simplify", "cse", "dce", "hoist", "fuse", "intervals", "peel", "lift_arg_reductions")
 PASSES: dict[str, Pass] = {name: getattr(import_module(f"dslc.passes.{name}"), name) for name in NAMES}
@@ -113,7 +112,6 @@ def specialised(kernel: Kernel, dims: dict[str, int]) -> Kernel:
     return together(replace(kernel, facts=facts))
 
 
-@pytest.mark.skipif(SPEC is None, reason="the specification is not at hand")
 def test_facts_remove_every_guard(monkeypatch: pytest.MonkeyPatch) -> None:
     """With dimensions that are multiples of the tiles, nothing is guarded in a product, and only rows past the diagonal in attention."""
     seen: dict[str, Kernel] = {}
@@ -130,7 +128,7 @@ def test_facts_remove_every_guard(monkeypatch: pytest.MonkeyPatch) -> None:
         return np.random.default_rng(0).standard_normal(shape).astype(np.float32)
 
     monkeypatch.setattr(Launcher, "run", staticmethod(run))
-    with spec_modules() as modules:
+    with spec_modules(Launcher) as modules:
         modules["gemm"].gemm(normal(2, 32, 48), normal(2, 48, 16), normal(2, 32, 16), BM=16, BN=16, BK=8)
         modules["gemm"].gemm_split(normal(32, 48), normal(48, 16), normal(3, 32, 16), BM=16, BN=16, BK=8)
         q, k = normal(1, 32, 2, 8), normal(1, 48, 2, 8)
@@ -145,7 +143,6 @@ def test_facts_remove_every_guard(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not any(v.tile.dtype is INDEX for op in walk(seen["attention"].body) if op.name == "map" for o in op.bodies[0].ops for v in o.results)
 
 
-@pytest.mark.skipif(SPEC is None, reason="the specification is not at hand")
 def test_spec_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every launch of every check, before and after all passes; lifted loops show on assign, peeled ones on attention."""
     built: dict[str, Kernel] = {}
@@ -160,7 +157,7 @@ def test_spec_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
             assert_same(arrays[name], want[name], f"{kernel.name}: {name}")
 
     monkeypatch.setattr(Launcher, "run", staticmethod(run))
-    with spec_modules() as modules:
+    with spec_modules(Launcher) as modules:
         for name, module in modules.items():
             for check in (c for c in vars(module) if c.startswith("check_") and name != "mistakes"):
                 getattr(module, check)()

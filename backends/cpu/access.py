@@ -43,7 +43,7 @@ class _Access:
         return " + ".join(parts) or "0"
 
     def inside(self) -> str:
-        return " && ".join(self.conditions)
+        return self.scope.say("both", self.conditions)
 
 
 def _access(op: Op, coords: tuple[Operand, ...], scope: Scope, operands: list[tuple[int, ...]], rows: bool) -> _Access:
@@ -63,7 +63,7 @@ def _access(op: Op, coords: tuple[Operand, ...], scope: Scope, operands: list[tu
         bound = scope.dim(t.dims[d])
         if isinstance(c, Span):
             if c.stop is not None:
-                bound = f"least({bound}, {scope.scalar(c.stop)})"
+                bound = scope.say("least", bound, scope.scalar(c.stop))
             index = "" if d == a.row_dim else loops.coordinate(axis)
             text = _plus(scope.scalar(c.start), index)
             axis += 1
@@ -85,7 +85,7 @@ def _guard(a: _Access, op: Op, d: int, text: str, bound: str) -> None:
         return
     a.coordinates.append(_named(a, d, text))
     if not proved:
-        a.conditions.append(f"within({a.coordinates[-1]}, {bound})")
+        a.conditions.append(a.scope.say("within", a.coordinates[-1], bound))
 
 
 def _named(a: _Access, d: int, text: str) -> str:
@@ -93,7 +93,7 @@ def _named(a: _Access, d: int, text: str) -> str:
     if " " not in text and "[" not in text:
         return text
     name = a.scope.fresh(f"{a.name}_{d}")
-    a.lets.append(str(a.scope.macros["bind"](type="index_t", name=name, value=text)))
+    a.lets.append(a.scope.say("bind", "index_t", name, text))
     return name
 
 
@@ -113,35 +113,36 @@ def _index_element(c: Operand, scope: Scope, loops: Nest, placed: int, shape: tu
     gathered = shape[placed:placed + rank]
     strides = (0,) * placed + spread(c.tile, gathered) + (0,) * (len(shape) - placed - rank)
     text = element(scope.name(c), loops.terms(strides))
-    return text if c.tile.dtype in (DTYPES["index"], DTYPES["i64"]) else f"(index_t){text}"
+    return text if c.tile.dtype in (DTYPES["index"], DTYPES["i64"]) else scope.say("as_index", text)
 
 
 # ---------------------------------------------------------------- packed tensors
+def _words(a: _Access, axis: int) -> str:
+    """Stored words along the packed axis."""
+    return a.scope.say("quotient", a.scope.dim(a.tensor.dims[axis]), str(a.tensor.fields))
+
+
 def _word(a: _Access, p: str) -> str:
+    """The word that holds element `p` of the packed axis."""
     packing = a.tensor.packing
     assert packing is not None
     if packing.order == "split":
-        return f"{parenthesised(p)} % ({a.scope.dim(a.tensor.dims[packing.axis])} / {a.tensor.fields})"
-    return f"{parenthesised(p)} >> {a.tensor.fields.bit_length() - 1}"
+        return a.scope.say("remainder", p, _words(a, packing.axis))
+    return a.scope.say("shifted", p, a.tensor.fields.bit_length() - 1)
 
 
 def _field(a: _Access) -> str:
     """Which field of its word the element is."""
     packing = a.tensor.packing
     assert packing is not None
-    p = parenthesised(a.coordinates[packing.axis])
+    p = a.coordinates[packing.axis]
     if packing.order == "split":
-        return f"{p} / ({a.scope.dim(a.tensor.dims[packing.axis])} / {a.tensor.fields})"
-    low = f"{p} & {a.tensor.fields - 1}"
+        return a.scope.say("quotient", p, _words(a, packing.axis))
+    low = a.scope.say("masked", p, a.tensor.fields - 1)
     if isinstance(packing.order, tuple):
         at = "".join(f"\\x{packing.order.index(e):02x}" for e in range(a.tensor.fields))
-        return f'"{at}"[{low}]'
+        return a.scope.say("looked_up", at, low)
     return low
-
-
-def _from_field(a: _Access, bits: str) -> str:
-    dtype = a.tensor.dtype
-    return f"i4_from_bits({bits})" if dtype.signed else f"({a.scope.type(dtype)}){bits}"
 
 
 # ---------------------------------------------------------------- the three kinds of op
@@ -154,7 +155,8 @@ def load(op: Op, scope: Scope) -> dict[str, Any]:
     scalar = not target.tile.shape
     value = f"{a.name}[{a.offset()}]"
     if a.tensor.packing is not None:
-        value = _from_field(a, f"get_field({value}, {_field(a)}, {a.tensor.dtype.bits})")
+        bits = scope.say("get_field", value, _field(a), a.tensor.dtype.bits)
+        value = scope.say("field_value", "signed" if a.tensor.dtype.signed else "unsigned", scope.type(a.tensor.dtype), bits)
     terms = a.loops.terms(strides)
     to = f"const {scope.type(target.tile.dtype)} {scope.name(target)}" if scalar else element(scope.name(target), terms)
     context = _row_context(a) if a.row is not None else {"n": "", "start": "", "stop": "", "stride": ""}
@@ -186,7 +188,7 @@ def store(op: Op, scope: Scope) -> dict[str, Any]:
     text = element(scope.name(value), terms) if is_tile else scope.scalar(value)  # type: ignore[arg-type]
     to = f"{a.name}[{offset}]"
     if a.tensor.packing is not None:
-        text = f"put_field({to}, {_field(a)}, {a.tensor.dtype.bits}, (u32){parenthesised(text)})"
+        text = scope.say("put_field", to, _field(a), a.tensor.dtype.bits, text)
     row = a.row is not None
     constant = None if is_tile or not row else {"name": scope.fresh("value"), "value": text}
     pointer = f"&{constant['name']}" if constant else " + ".join([parenthesised(scope.name(value)), *terms]) if is_tile else ""  # type: ignore[arg-type]
@@ -210,15 +212,15 @@ def _scatter_check(op: Op, coords: tuple[Operand, ...], scope: Scope, a: _Access
     for d in dims:
         text = _index_element(coords[d], scope, loops, 0, gathered, len(gathered))
         name = scope.fresh(f"{a.name}_{d}")
-        lets.append(str(scope.macros["bind"](type="index_t", name=name, value=text)))
+        lets.append(scope.say("bind", "index_t", name, text))
         bound = scope.dim(a.tensor.dims[d])
-        conditions.append(f"within({name}, {bound})")
+        conditions.append(scope.say("within", name, bound))
         key = f"({key}) * {bound} + {name}" if key else name
     number = " + ".join(loops.terms(_dense(gathered))) or "0"
-    text = str(scope.macros["scatter_keys"](keys, loops.loops(vector=False), lets, number, " && ".join(conditions), key))
+    text = scope.say("scatter_keys", keys, loops.loops(vector=False), lets, number, scope.say("both", conditions), key)
     slots = 1 << (2 * count - 1).bit_length()
     status = scope.fails(f"store: one store names an element of {a.name} twice", op)
-    return [{"text": text, "condition": f"distinct({keys}, {count}, {keys} + {count}, {slots})", "status": status}]
+    return [{"text": text, "condition": scope.say("distinct", keys, count, slots), "status": status}]
 
 
 def _dense(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -233,11 +235,10 @@ def _word_checks(op: Op, coords: tuple[Operand, ...], scope: Scope, a: _Access) 
     status = scope.fails(f"store: {a.name} is packed; a store must cover whole words", op)
     if not isinstance(c, Span):
         return [{"text": "", "condition": "false", "status": status}]
-    end = size if c.stop is None else f"least({size}, {scope.scalar(c.stop)})"
+    start, end = scope.scalar(c.start), size if c.stop is None else scope.say("least", size, scope.scalar(c.stop))
     if packing.order == "split":
-        covered = f"({scope.atom(c.start)} <= 0 && {scope.atom(c.start)} + {c.extent} >= {size} && {end} >= {size})"
-        return [{"text": "", "condition": covered, "status": status}]
-    return [{"text": "", "condition": f"whole_words({scope.scalar(c.start)}, {c.extent}, {end}, {fields})", "status": status}]
+        return [{"text": "", "condition": scope.say("covers", start, c.extent, size, end), "status": status}]
+    return [{"text": "", "condition": scope.say("whole_words", start, c.extent, end, fields), "status": status}]
 
 
 def atomic(op: Op, scope: Scope) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from dslc.ir import Op, Operand, Value
 from dslc.render import Scope
-from dslc.types import DTYPES, DType, TileType
+from dslc.types import DTYPES, DType, TileType, broadcast_shapes
 
 from .access import atomic, load, store
 from .nests import AXIS_NAME, block, element, nest, spread, term
@@ -23,6 +23,11 @@ def describe(op: Op, scope: Scope) -> Context:
 def _place(v: Operand) -> TileType:
     assert isinstance(v, Value)
     return v.tile
+
+
+def _name(v: Operand, scope: Scope) -> str:
+    assert isinstance(v, Value)
+    return scope.name(v)
 
 
 def _source(arg: Operand, scope: Scope, terms: list[str]) -> str:
@@ -42,7 +47,7 @@ def _alloc(op: Op, scope: Scope) -> Context:
 
 def _view(op: Op, scope: Scope) -> Context:
     (source,), start = op.args, op.attr("start", 0)
-    name = scope.name(source)  # type: ignore[arg-type]
+    name = _name(source, scope)
     scope.names[op.result] = f"{name} + {start}" if start else name
     return {}
 
@@ -123,7 +128,7 @@ def _reduction(op: Op, scope: Scope) -> Context:
     first_body, first = values("0") if not along else ([], "")
     lines, value = values(AXIS_NAME)
     kind = scope.type(dtype)
-    combined = f"{to} + {value}" if op.name == "sum" else f"{'maximum' if op.name == 'max' else 'minimum'}<{kind}>({to}, {value})"
+    combined = f"{to} + {value}" if op.name == "sum" else scope.say("extremum", "maximum" if op.name == "max" else "minimum", kind, to, value)
     return {"r": {"along": along, "loops": outer.loops(vector=False), "inner": inner.loops(), "to": to, "type": kind, "n": shape[axis], "index": AXIS_NAME,
                   "body": lines, "value": value, "first_body": first_body, "first": first, "combined": combined}}
 
@@ -138,10 +143,11 @@ def _cumsum(op: Op, scope: Scope) -> Context:
     inner = nest(t.shape, inner_axes, both, inside=outer)
 
     def at(v: Operand, strides: tuple[int, ...], index: str) -> str:
-        return element(scope.name(v), [*outer.terms(strides), term(index, strides[axis]), *inner.terms(strides)])  # type: ignore[arg-type]
+        return element(_name(v, scope), [*outer.terms(strides), term(index, strides[axis]), *inner.terms(strides)])
 
-    return {"loops": outer.loops(vector=False), "inner": inner.loops(), "index": AXIS_NAME, "n": t.shape[axis], "type": scope.type(t.dtype), "running": scope.fresh("running"),
-            "to": at(into, into.tile.strides, AXIS_NAME), "before": at(into, into.tile.strides, f"({AXIS_NAME} - 1)"), "value": at(x, t.strides, AXIS_NAME)}
+    return {"loops": outer.loops(vector=False), "inner": inner.loops(), "index": AXIS_NAME, "n": t.shape[axis], "type": scope.type(t.dtype),
+            "running": scope.fresh("running"), "to": at(into, into.tile.strides, AXIS_NAME),
+            "before": at(into, into.tile.strides, f"({AXIS_NAME} - 1)"), "value": at(x, t.strides, AXIS_NAME)}
 
 
 def _segment_sum(op: Op, scope: Scope) -> Context:
@@ -150,9 +156,9 @@ def _segment_sum(op: Op, scope: Scope) -> Context:
     zero = nest(out.shape, range(len(out.shape)), [out.strides])
     inner = nest(t.shape, range(1, len(t.shape)), [t.strides, out.strides])
     return {"zero": zero.loops(), "to_all": element(scope.name(into), zero.terms(out.strides)), "index": AXIS_NAME, "rows": t.shape[0], "n": op.attr("n"),
-            "segment": element(scope.name(segment), [term(AXIS_NAME, _place(segment).strides[0])]), "inner": inner.loops(),  # type: ignore[arg-type]
+            "segment": element(_name(segment, scope), [term(AXIS_NAME, _place(segment).strides[0])]), "inner": inner.loops(),
             "to": element(scope.name(into), [term("segment", out.strides[0]), *inner.terms(out.strides)]),
-            "value": element(scope.name(x), [term(AXIS_NAME, t.strides[0]), *inner.terms(t.strides)])}  # type: ignore[arg-type]
+            "value": element(_name(x, scope), [term(AXIS_NAME, t.strides[0]), *inner.terms(t.strides)])}
 
 
 # ---------------------------------------------------------------- lookup, bit fields, product
@@ -167,9 +173,10 @@ def _take(op: Op, scope: Scope) -> Context:
     to = element(scope.name(op.target), [*loops.terms(out.strides), *inner.terms(out.strides)]) if out.shape \
         else f"const {scope.type(out.dtype)} {scope.name(op.target)}"
     at = [term(row, t.strides[0]), *inner.terms((*([0] * rank), *t.strides[1:]))]
-    zero = f"{scope.type(out.dtype)}{'{}' if out.dtype.kind == 'f' and out.dtype.bits < 32 else '()'}"
-    return {"loops": loops.loops(vector=not inner.groups), "row": row, "index": _source(index, scope, loops.terms((*i.strides, *([0] * (len(out.shape) - rank))))),
-            "n": t.shape[0], "inner": inner.loops(), "to": to, "value": element(scope.name(table), at), "zero": zero}  # type: ignore[arg-type]
+    zero = scope.say("zero", scope.type(out.dtype), out.dtype.kind == "f" and out.dtype.bits < 32)
+    where = _source(index, scope, loops.terms((*i.strides, *([0] * (len(out.shape) - rank)))))
+    return {"loops": loops.loops(vector=not inner.groups), "row": row, "index": where, "n": t.shape[0], "inner": inner.loops(), "to": to,
+            "value": element(_name(table, scope), at), "zero": zero}
 
 
 def _unpack(op: Op, scope: Scope) -> Context:
@@ -180,9 +187,10 @@ def _unpack(op: Op, scope: Scope) -> Context:
     step = (t.shape[-1], 1) if op.attr("order") == "split" else (1, n)
     to = (*out.strides[:-1], out.strides[-1] * step[1], out.strides[-1] * step[0])
     loops = nest(words, range(rank + 1), [(*t.strides, 0), to], alone=(rank,))
-    word = element(scope.name(x), loops.terms((*t.strides, 0)))  # type: ignore[arg-type]
-    return {"loops": loops.loops(), "to": element(scope.name(into), loops.terms(to)),
-            "value": from_field(dtype, scope.type(dtype), f"get_field(({scope.type(_unsigned(t.dtype))}){word}, {loops.coordinate(rank)}, {dtype.bits})")}
+    word = element(_name(x, scope), loops.terms((*t.strides, 0)))
+    kind = "bool" if dtype.kind == "b" else "signed" if dtype.name == "i4" else "unsigned"
+    return {"loops": loops.loops(), "to": element(scope.name(into), loops.terms(to)), "word": word, "type": scope.type(dtype), "field": loops.coordinate(rank),
+            "width": dtype.bits, "kind": kind, "of": scope.type(_unsigned(t.dtype))}
 
 
 def _pack(op: Op, scope: Scope) -> Context:
@@ -194,7 +202,7 @@ def _pack(op: Op, scope: Scope) -> Context:
     loops = nest(out.shape, range(len(out.shape)), [out.strides, word_strides])
     at = [*loops.terms(word_strides), term(AXIS_NAME, t.strides[-1] * step[0])]
     return {"loops": loops.loops(vector=False), "word": scope.fresh("word"), "type": scope.type(_unsigned(dtype)), "field": AXIS_NAME, "n": n,
-            "width": t.dtype.bits, "to": element(scope.name(into), loops.terms(out.strides)), "value": element(scope.name(x), at)}  # type: ignore[arg-type]
+            "width": t.dtype.bits, "to": element(scope.name(into), loops.terms(out.strides)), "value": element(_name(x, scope), at)}
 
 
 def _unsigned(dtype: DType) -> DType:
@@ -202,29 +210,24 @@ def _unsigned(dtype: DType) -> DType:
     return DTYPES[from_name.get(dtype.name, dtype.name)]
 
 
-def from_field(dtype: DType, ctype: str, bits: str) -> str:
-    """The value of a field's bits, as an element of a tile."""
-    if dtype.name == "i4":
-        return f"i4_from_bits({bits})"
-    return f"{bits} != 0" if dtype.kind == "b" else f"({ctype}){bits}"
-
-
 def _dot(op: Op, scope: Scope) -> Context:
     a, b, (into,) = op.args[0], op.args[1], op.into
     ta, tb = _place(a), _place(b)
     return {"function": "dot_tf32" if op.attr("precision") else "dot", "m": ta.shape[0], "n": tb.shape[1], "k": ta.shape[1],
-            "acc": scope.name(into), "acc_row": into.tile.strides[0], "a": scope.name(a), "a_row": ta.strides[0], "a_col": ta.strides[1],  # type: ignore[arg-type]
-            "b": scope.name(b), "b_row": tb.strides[0], "b_col": tb.strides[1], "accumulate": "true" if len(op.args) == 3 else "false"}  # type: ignore[arg-type]
+            "acc": scope.name(into), "acc_row": into.tile.strides[0], "a": _name(a, scope), "a_row": ta.strides[0], "a_col": ta.strides[1],
+            "b": _name(b, scope), "b_row": tb.strides[0], "b_col": tb.strides[1], "accumulate": "true" if len(op.args) == 3 else "false"}
 
 
 def panel_bytes(op: Op, scope: Scope) -> str:
     """Scratch that one op needs beside places: packed panels of a dot, the table of a scatter's check."""
     if op.name == "dot":
         ta, tb = _place(op.args[0]), _place(op.args[1])
-        sizes = f"{ta.shape[0]}, {tb.shape[1]}, {ta.shape[1]}"
-        return f"dot_tf32_scratch<{sizes}>()" if op.attr("precision") else f"dot_scratch<{sizes}, {scope.type(ta.dtype)}, {scope.type(tb.dtype)}>()"
+        tf32 = bool(op.attr("precision"))
+        types = [] if tf32 else [scope.type(ta.dtype), scope.type(tb.dtype)]
+        return scope.say("panels", "dot_tf32" if tf32 else "dot", ta.shape[0], tb.shape[1], ta.shape[1], types)
     tiles = [v.tile.shape for v in op.args[2:] if isinstance(v, Value) and v.tile.shape] if op.name == "store" else []
-    return str(8 * 5 * max(prod(t) for t in tiles) * len(tiles) + 64) if tiles else ""
+    # Keys of 8 bytes, and a hash table of at most four times as many slots: the next power of two from twice their number.
+    return str(8 * 5 * prod(broadcast_shapes(*tiles)) + 64) if tiles else ""
 
 
 # ---------------------------------------------------------------- conversion

@@ -5,16 +5,13 @@ import re
 from pathlib import Path
 from typing import Any
 
-from dslc.abi import Field, fields
 from dslc.ir import Kernel, Op, Value, used_values, walk
 from dslc.passes.lifetimes import arena_bytes
 from dslc.render import FIRST_SITE, Scope
-from dslc.types import DType, Space
+from dslc.runtime.abi import Field, c_type, fields
+from dslc.types import Space
 
 from .describe import panel_bytes
-
-C_TYPES = {"bool": "bool", "f32": "float", "f64": "double", "f16": "uint16_t", "bf16": "uint16_t", "f8e4m3": "uint8_t", "f8e5m2": "uint8_t",
-           "index": "int64_t", "u1": "uint8_t", "u2": "uint8_t", "u4": "uint8_t", "i4": "int8_t"}
 
 
 def frame(kernel: Kernel, scope: Scope) -> dict[str, Any]:
@@ -41,7 +38,8 @@ def frame(kernel: Kernel, scope: Scope) -> dict[str, Any]:
     statuses = [{"number": FIRST_SITE + n, "message": message} for n, (message, _) in enumerate(scope.sites)]
     return {"name": kernel.name, "target": "cpu", "origin": Path(kernel.loc.file).name if kernel.loc else "", "fields": [_member(f) for f in members],
             "headers": [h for h in ("types.h", "math.h", "memory.h", "dot.h") if h != "dot.h" or any(op.name == "dot" for op in walk(kernel.body))],
-            "arena": need, "panels": _largest(panels), "locals": _used(locals_, text), "prologue": before, "coordinates": [c for c in coordinates if _word(c["name"], body)],
+            "arena": need, "panels": scope.say("largest", panels), "locals": _used(locals_, text), "prologue": before,
+            "coordinates": [c for c in coordinates if _word(c["name"], body)],
             "body": body, "launch_locals": _used(locals_, launch_text), "launch_prologue": launch, "assumptions": assumptions, "extents": extents,
             "statuses": statuses}
 
@@ -69,22 +67,6 @@ def _coordinate(n: int, extents: list[str]) -> str:
     below = extents[n + 1:]
     text = "program" if not below else f"program / {below[0]}" if len(below) == 1 else f"program / ({' * '.join(below)})"
     return text if n == 0 else f"{text} % {extents[n]}"
-
-
-def _largest(texts: list[str]) -> str:
-    if not texts:
-        return "0"
-    out = texts[0]
-    for text in texts[1:]:
-        out = f"largest({out}, {text})"
-    return out
-
-
-def c_type(dtype: DType | None) -> str:
-    """The C type of a member, as the header spells it."""
-    if dtype is None:
-        return "int64_t"
-    return C_TYPES.get(dtype.name) or f"{'int' if dtype.signed else 'uint'}{dtype.bits}_t"
 
 
 def _member(f: Field) -> dict[str, str]:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from cffi import FFI
-
 from dslc.errors import DslError
 from dslc.runtime.cache import digest, shared_cache
 

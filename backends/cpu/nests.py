@@ -88,7 +88,7 @@ def block(scope: Scope, body: Body, inputs: Sequence[str], coordinates: Sequence
             scope.inlined[v] = text
             return
         scope.inlined.pop(v, None)
-        lines.append(str(scope.macros["bind"](type=scope.type(v.tile.dtype), name=scope.name(v), value=text)))
+        lines.append(scope.say("bind", scope.type(v.tile.dtype), scope.name(v), text))
 
     for p, text in zip(body.params, inputs, strict=True):
         bind(p, text, scope.uses.get(p, 0) <= 1)

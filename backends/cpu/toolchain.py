@@ -20,8 +20,8 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
-from dslc.runtime.cache import NoSpace, digest, shared_cache
 from dslc.errors import DslError
+from dslc.runtime.cache import NoSpace, digest, shared_cache
 
 TIMEOUT_SECONDS = 300.0
 STRICT = ("-Wall", "-Wextra", "-Werror")  # for our tests: what a user's newer compiler warns of must not stop him

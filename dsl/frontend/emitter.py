@@ -35,7 +35,8 @@ class Emitter:
     def add(self, name: str, args: tuple[Operand, ...], types: tuple[TileType, ...] = (), bodies: tuple[Body, ...] = (),
             attrs: Mapping[str, Any] | None = None) -> tuple[Value, ...]:
         """Append an op with results of these types."""
-        results = tuple(Value(name, t) for t in types)
+        word = f"{args[0].name}_tile" if name == "load" and isinstance(args[0], Value) and types[0].shape else name
+        results = tuple(Value(word, t) for t in types)
         op = Op(name, args, make_attrs(attrs or {}), results, bodies, loc=self.loc)
         self.stack[-1].append(op)
         scalar = OPS[name].pure and name != "grid" and not bodies and not any(t.shape for t in types)
@@ -76,7 +77,9 @@ class Emitter:
         return self.one("ne", self.cast(value, wide), Const(0.0 if wide.kind == "f" else 0, wide))
 
     def name(self, value: Any, hint: str) -> None:
-        """Give a tile the user's name for it; the first name stays."""
+        """Give a tile the user's name for it; the first name stays.  A place's first run-time coordinate takes the place's name."""
+        if isinstance(value, tuple) and value and isinstance(value[0], Value):
+            value = value[0]
         if isinstance(value, Value) and isinstance(value.type, TileType):
             self.hints.setdefault(value, hint)
 

@@ -78,8 +78,8 @@ def access_shape(coordinates: Sequence[Operand]) -> tuple[int, ...]:
 
 _declare("grid(*extents: I) -> index", "This program's coordinates, 0..extent-1 each; extents are scalars of the call.", _grid_type, language=True)
 _declare("assume(c: bool) ->", "A fact about scalars of the call, checked before launch, that may be used.", _assume_type, effect="order", language=True)
-_declare("for(start: I, stop: I, *carried: T; step) -> T", "The body |index, carried..| for start, start + step, .. below stop; carried tiles enter, are yielded, and leave.",
-         _for_type, effect="order")
+_declare("for(start: I, stop: I, *carried: T; step) -> T",
+         "The body |index, carried..| for start, start + step, .. below stop; carried tiles enter, are yielded, and leave.", _for_type, effect="order")
 _declare("while(*carried: T) -> T", "Bodies (condition, trip): the trip runs while the condition yields true.", _carried, effect="order")
 _declare("if(c: bool) -> T", "Bodies (then, else): one of them runs and yields the results.", _branch_type, effect="order")
 _declare("yield(*values: T) ->", "Ends a body and hands its values out.", _nothing, effect="order")
@@ -99,8 +99,8 @@ _declare("load(t: tensor, *at: T; pad=0, inside=None) -> T", "The elements at a 
 _declare("store(t: tensor, value: T, *at: T; inside=None) ->", "Write `value`, broadcast to the place; elements outside the tensor are dropped.", _nothing,
          group="b", effect="write", language=True)
 for _name, _word in (("add", "Add to"), ("min", "Lower to at most the value"), ("max", "Raise to at least the value")):
-    _declare(f"atomic_{_name}(t: tensor, value: T, *at: T; inside=None) ->", f"{_word} the elements at a place, indivisibly; i32 u32 i64 f32; duplicates allowed.",
-             _nothing, group="b", effect="write", language=True)
+    _declare(f"atomic_{_name}(t: tensor, value: T, *at: T; inside=None) ->",
+             f"{_word} the elements at a place, indivisibly; i32 u32 i64 f32; duplicates allowed.", _nothing, group="b", effect="write", language=True)
 
 # ---------------------------------------------------------------- written by passes only
 _declare("alloc() -> T", "A new place; its contents are undefined until written.", _nothing, group="p")

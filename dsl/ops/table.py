@@ -110,7 +110,8 @@ def admit(what: str, param: Param, t: TileType) -> None:
     """Raise DslError unless `t` is what the parameter's letter admits."""
     allowed, words = CLASSES.get(param.letter, (lambda d: d.name == param.letter, f"a {param.letter} tile"))
     if not allowed(t.dtype):
-        raise DslError(f"{what}: {param.name} must be {words}, got {describe(t)}", hint="cast it first" if t.dtype is not BOOL else "cast the bool or use where")
+        hint = "cast it first" if t.dtype is not BOOL else "cast the bool or use where"
+        raise DslError(f"{what}: {param.name} must be {words}, got {describe(t)}", hint=hint)
 
 
 def elementwise_type(what: str, params: Sequence[Param], result: str, types: Types) -> tuple[TileType, ...]:

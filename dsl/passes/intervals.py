@@ -245,7 +245,9 @@ class _Narrowing:
         rest = {a: -c for a, c in gap.items() if a not in self.own}
         lo, hi = self.facts.range({None: 0, **varies})
         low, high = self.facts.range(rest)
-        if not varies or low < INDEX.lo or high > INDEX.hi or lo <= I32.lo or hi >= I32.hi or not all(isinstance(a, Value) and a in self.narrow for a in varies):
+        if not varies or low < INDEX.lo or high > INDEX.hi or lo <= I32.lo or hi >= I32.hi:
+            return False
+        if not all(isinstance(a, Value) and a in self.narrow for a in varies):
             return False
         if not all(a is None or (isinstance(a, Value) and a.tile.dtype is INDEX and not a.tile.shape) for a in rest):
             return False

@@ -78,7 +78,8 @@ class _Peeler:
                     gap = self.gap(c) if c.name in COMPARISONS and self.facts.decides(c) is None else {}
                     scale = -gap.pop(index, 0)
                     rest = self.least(gap)
-                    if scale > 0 and self.tame(rest) and all(a is None or (isinstance(a, Value) and a not in inside and a.tile == TileType(INDEX)) for a in rest):
+                    outside = all(a is None or (isinstance(a, Value) and a not in inside and a.tile == TileType(INDEX)) for a in rest)
+                    if scale > 0 and outside and self.tame(rest):
                         found.append((c.result, rest, scale))
             self.facts.visit(o)
         self.facts.leave(mark)
@@ -87,7 +88,7 @@ class _Peeler:
     def tame(self, form: Form) -> bool:
         """Whether the sums and differences below cannot wrap."""
         lo, hi = self.facts.range(form)
-        return -TAME < lo and hi < TAME
+        return lo > -TAME and hi < TAME
 
     def gap(self, op: Op) -> Form:
         """What is at least 0 exactly where the comparison holds; empty if it is not one of integers."""

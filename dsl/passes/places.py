@@ -190,7 +190,7 @@ class _Placer:
                 continue
             want = {v: _Wish(h, p) for v, h, p in zip(body.result, homes, params, strict=True) if isinstance(v, Value) and self.inside(v, body)}
             inner, where = self.body(body, want)
-            moves = self.moves([(where.get(v, v) if isinstance(v, Value) else v, h) for v, h in zip(body.result, homes, strict=True) if not isinstance(v, Span)], op)
+            moves = self.moves(_pairs(body.result, homes, where), op)
             index = body.params[:1] if op.name == "for" else ()
             bodies.append(Body(index, (*inner.ops[:-1], *moves, Op("yield"))))
         self.env.update(zip(op.results, homes, strict=True))
@@ -265,15 +265,15 @@ class _Placer:
                     wish = wishes.get(r)
                     want[v] = _Wish(home, wish.holder if wish is not None and wish.place is home else None)
             inner, where = self.body(body, want)
-            moves = self.moves([(where.get(v, v) if isinstance(v, Value) else v, h) for v, h in zip(body.result, homes, strict=True) if not isinstance(v, Span)], op)
+            moves = self.moves(_pairs(body.result, homes, where), op)
             bodies.append(Body((), (*inner.ops[:-1], *moves, Op("yield"))))
         self.env.update(zip(op.results, homes, strict=True))
         return [*new, replace(op, args=tuple(self.put(a) for a in op.args), results=(), bodies=tuple(bodies))]
 
 
-def _broadcast_inputs(op: Op) -> set[Value]:
-    """Inputs of a map that one element of the result does not read at its own index."""
-    return {v for v in op.uses() if v.tile.shape != op.attr("shape")}
+def _pairs(yielded: tuple[Operand, ...], homes: list[Value], where: dict[Value, Value]) -> list[tuple[Arg, Value]]:
+    """(where a yielded value is, where it should be)."""
+    return [(where.get(v, v) if isinstance(v, Value) else v, h) for v, h in zip(yielded, homes, strict=True) if not isinstance(v, Span)]
 
 
 def _view_strides(op: Op, source: TileType) -> tuple[int, ...] | None:

@@ -9,9 +9,10 @@ from ..types import BOOL, DType
 from ._rewriting import Change, as_op, fit, is_const, literal, scalars, to_fixpoint
 
 Defs = Mapping[Value, Op]
+Found = Op | Arg | None
 SWAPPED = {"lt": "gt", "gt": "lt", "le": "ge", "ge": "le", "eq": "eq", "ne": "ne"}
 NEGATED = {"lt": "ge", "ge": "lt", "gt": "le", "le": "gt", "eq": "ne", "ne": "eq"}
-COMMUTES = ("add", "mul", "and", "or", "xor", "eq", "ne", "minimum", "maximum")
+COMMUTES = ("add", "mul", "and", "or", "xor", "minimum", "maximum")
 
 
 def simplify(kernel: Kernel) -> Kernel:
@@ -25,14 +26,13 @@ def _rule(op: Op, defs: Defs) -> Change | None:
         return CONTROL[op.name](op)
     if len(op.results) != 1 or op.name not in RULES:
         return None
-    found = RULES[op.name](op, scalars(op), defs)
+    args = scalars(op)
+    if op.name in COMMUTES and isinstance(args[0], Const) and not isinstance(args[1], Const):
+        return as_op(replace(op, args=args[::-1]))
+    found = RULES[op.name](op, defs, *args)
     if found is None:
         return None
     return as_op(found) if isinstance(found, Op) else fit(found, op)
-
-
-Found = Op | Arg | None
-Args = tuple[Arg, ...]
 
 
 def _same(x: Arg, y: Arg) -> bool:
@@ -48,124 +48,100 @@ def _def(x: Arg, defs: Defs, *names: str) -> Op | None:
     return op if op is not None and op.name in names else None
 
 
-def _ones(dtype: DType) -> Const:
-    """The literal with every bit set."""
-    return literal(True if dtype.kind == "b" else -1 if dtype.signed else dtype.hi, dtype)
-
-
-def _inner(op: Op, x: Arg, y: Arg, defs: Defs) -> Op | None:
-    """(z op c) op d as z op (c op d), the literals left for folding: integers only, where wrapping makes it exact."""
-    before = _def(x, defs, op.name)
-    if before is None or not isinstance(y, Const) or not _integral(x) or not isinstance(scalars(before)[1], Const):
-        return None
-    z, c = scalars(before)
-    bits, lo = y.dtype.bits, y.dtype.lo
-    total = int(c.value) + int(y.value) if op.name == "add" else int(c.value) * int(y.value)  # type: ignore[union-attr]
-    return replace(op, args=(z, literal((total - lo) % (1 << bits) + lo, y.dtype)))
-
-
-def _add(op: Op, args: Args, defs: Defs) -> Found:
-    x, y = args
-    return x if is_const(y, 0 if _integral(x) else -0.0) else _inner(op, x, y, defs)
-
-
-def _sub(op: Op, args: Args, defs: Defs) -> Found:
-    x, y = args
-    if is_const(y, 0):
-        return x
-    return literal(0, x.tile.dtype) if x is y and _integral(x) else None
-
-
-def _mul(op: Op, args: Args, defs: Defs) -> Found:
-    x, y = args
-    if is_const(y, 1):
-        return x
-    return y if is_const(y, 0) and _integral(x) else _inner(op, x, y, defs)
-
-
-def _div(op: Op, args: Args, defs: Defs) -> Found:
-    return args[0] if is_const(args[1], 1) else None
-
-
-def _fma(op: Op, args: Args, defs: Defs) -> Found:
-    x, y, z = args
-    if is_const(x, 1) or is_const(y, 1):
-        return replace(op, name="add", args=(y if is_const(x, 1) else x, z))
-    return replace(op, name="mul", args=(x, y)) if is_const(z, -0.0) else None
+def _among(y: Arg, x: Arg, defs: Defs, name: str) -> bool:
+    """Whether x is already `name` of y and something."""
+    before = _def(x, defs, name)
+    return before is not None and any(_same(a, y) for a in scalars(before))
 
 
 def _positive(y: Arg) -> int:
     return int(y.value) if isinstance(y, Const) and y.value > 0 else 0
 
 
-def _floordiv(op: Op, args: Args, defs: Defs) -> Found:
-    x, y = args
-    if is_const(y, 1):
-        return x
+def _ones(dtype: DType) -> Const:
+    """The literal with every bit set."""
+    return literal(True if dtype.kind == "b" else -1 if dtype.signed else dtype.hi, dtype)
+
+
+# ---------------------------------------------------------------- arithmetic
+def _inner(op: Op, defs: Defs, x: Arg, y: Arg) -> Found:
+    """(z op c) op d as z op (c op d): integers only, where wrapping makes it exact."""
+    before = _def(x, defs, op.name)
+    z, c = scalars(before) if before is not None else (x, x)
+    if not (isinstance(c, Const) and isinstance(y, Const) and _integral(x)):
+        return None
+    total, lo = int(c.value + y.value if op.name == "add" else c.value * y.value), y.dtype.lo
+    return replace(op, args=(z, literal((total - lo) % (1 << y.dtype.bits) + lo, y.dtype)))
+
+
+def _add(op: Op, defs: Defs, x: Arg, y: Arg) -> Found:
+    return x if is_const(y, 0 if _integral(x) else -0.0) else _inner(op, defs, x, y)
+
+
+def _sub(op: Op, defs: Defs, x: Arg, y: Arg) -> Found:
+    return x if is_const(y, 0) else literal(0, x.tile.dtype) if x is y and _integral(x) else None
+
+
+def _mul(op: Op, defs: Defs, x: Arg, y: Arg) -> Found:
+    return x if is_const(y, 1) else y if is_const(y, 0) and _integral(x) else _inner(op, defs, x, y)
+
+
+def _fma(op: Op, defs: Defs, x: Arg, y: Arg, z: Arg) -> Found:
+    if is_const(x, 1) or is_const(y, 1):
+        return replace(op, name="add", args=(y if is_const(x, 1) else x, z))
+    return replace(op, name="mul", args=(x, y)) if is_const(z, -0.0) else None
+
+
+def _floordiv(op: Op, defs: Defs, x: Arg, y: Arg) -> Found:
     before = _def(x, defs, "floordiv")
-    if before is not None and _positive(y) and _positive(scalars(before)[1]):
-        z, c = scalars(before)
-        total = _positive(c) * _positive(y)
-        return replace(op, args=(z, literal(total, y.tile.dtype))) if total <= y.tile.dtype.hi else None
-    return None
+    if is_const(y, 1) or before is None:
+        return x if is_const(y, 1) else None
+    z, c = scalars(before)
+    total = _positive(c) * _positive(y)
+    return replace(op, args=(z, literal(total, y.tile.dtype))) if 0 < total <= y.tile.dtype.hi else None
 
 
-def _mod(op: Op, args: Args, defs: Defs) -> Found:
-    x, y = args
-    n = _positive(y)
-    before = _def(x, defs, "mul", "mod")
+def _mod(op: Op, defs: Defs, x: Arg, y: Arg) -> Found:
+    before, n = _def(x, defs, "mul", "mod"), _positive(y)
     if n == 1:
         return literal(0, y.tile.dtype)
-    if before is None or not n or not _positive(scalars(before)[1]):
+    c = _positive(scalars(before)[1]) if before is not None else 0
+    if before is None or not n or not c:
         return None
-    z, c = scalars(before)
     if before.name == "mul":        # a power of two divides 2^bits, so wrapping keeps the multiple
-        return literal(0, y.tile.dtype) if n & (n - 1) == 0 and _positive(c) % n == 0 else None
-    if n % _positive(c) == 0:
+        return literal(0, y.tile.dtype) if n & (n - 1) == 0 and c % n == 0 else None
+    return x if n % c == 0 else replace(op, args=(before.args[0], y)) if c % n == 0 else None
+
+
+def _shift(op: Op, defs: Defs, x: Arg, y: Arg) -> Found:
+    return x if is_const(y, 0) or is_const(x, 0) else None
+
+
+# ---------------------------------------------------------------- bits, comparison, selection
+def _and_or(op: Op, defs: Defs, x: Arg, y: Arg) -> Found:
+    keep, drop = (_ones, lambda d: literal(0, d))[:: 1 if op.name == "and" else -1]
+    if _same(x, y) or _same(y, keep(x.tile.dtype)) or _among(y, x, defs, op.name):
         return x
-    return replace(op, args=(z, y)) if _positive(c) % n == 0 else None
+    return y if _same(y, drop(x.tile.dtype)) else None
 
 
-def _shift(op: Op, args: Args, defs: Defs) -> Found:
-    return args[0] if is_const(args[1], 0) or is_const(args[0], 0) else None
+def _xor(op: Op, defs: Defs, x: Arg, y: Arg) -> Found:
+    if is_const(y, 0) or _same(x, y):
+        return x if is_const(y, 0) else literal(0, x.tile.dtype)
+    return replace(op, name="not", args=(x,)) if _same(y, _ones(x.tile.dtype)) else None
 
 
-def _and_or(op: Op, args: Args, defs: Defs) -> Found:
-    x, y = args
-    keep, drop = _ones(x.tile.dtype), literal(0, x.tile.dtype)
-    if op.name == "or":
-        keep, drop = drop, keep
-    if _same(x, y) or _same(y, keep):
-        return x
-    if _same(y, drop):
-        return y
-    before = _def(x, defs, op.name)
-    return x if before is not None and any(_same(a, y) for a in scalars(before)) else None
-
-
-def _xor(op: Op, args: Args, defs: Defs) -> Found:
-    x, y = args
-    if is_const(y, 0):
-        return x
-    if _same(y, _ones(x.tile.dtype)):
-        return replace(op, name="not", args=(x,))
-    return literal(0, x.tile.dtype) if _same(x, y) else None
-
-
-def _not(op: Op, args: Args, defs: Defs) -> Found:
-    before = _def(args[0], defs, "not", *NEGATED)
-    if before is None:
-        return None
-    if before.name == "not":
-        return scalars(before)[0]
+def _not(op: Op, defs: Defs, x: Arg) -> Found:
+    before = _def(x, defs, "not", *NEGATED)
+    if before is None or before.name == "not":
+        return scalars(before)[0] if before is not None else None
     exact = before.name in ("eq", "ne") or _integral(scalars(before)[0])        # not (x < y) holds of a NaN, x >= y does not
     return replace(op, name=NEGATED[before.name], args=before.args) if exact else None
 
 
-def _compare(op: Op, args: Args, defs: Defs) -> Found:
-    x, y = args
-    if (isinstance(x, Const) and not isinstance(y, Const)) or (op.name in ("gt", "ge") and not isinstance(y, Const)):
-        return replace(op, name=SWAPPED[op.name], args=(y, x)) if op.name not in ("eq", "ne") or isinstance(x, Const) else None
+def _compare(op: Op, defs: Defs, x: Arg, y: Arg) -> Found:
+    if not isinstance(y, Const) and (isinstance(x, Const) or op.name in ("gt", "ge")):
+        return replace(op, name=SWAPPED[op.name], args=(y, x))
     if x is y and _integral(x):
         return literal(op.name in ("le", "ge", "eq"), BOOL)
     if x.tile.dtype is BOOL and isinstance(y, Const) and op.name in ("eq", "ne"):
@@ -173,52 +149,39 @@ def _compare(op: Op, args: Args, defs: Defs) -> Found:
     return None
 
 
-def _extreme(op: Op, args: Args, defs: Defs) -> Found:
-    x, y = args
-    before = _def(x, defs, op.name)
-    return x if _same(x, y) or (before is not None and _integral(x) and any(_same(a, y) for a in scalars(before))) else None
+def _extreme(op: Op, defs: Defs, x: Arg, y: Arg) -> Found:
+    return x if _same(x, y) or (_integral(x) and _among(y, x, defs, op.name)) else None
 
 
-def _neg(op: Op, args: Args, defs: Defs) -> Found:
-    before = _def(args[0], defs, "neg")
+def _neg(op: Op, defs: Defs, x: Arg) -> Found:
+    before = _def(x, defs, "neg")
     return None if before is None else scalars(before)[0]
 
 
-def _abs(op: Op, args: Args, defs: Defs) -> Found:
-    before = _def(args[0], defs, "neg", "abs")
-    return None if before is None else args[0] if before.name == "abs" else replace(op, args=before.args)
+def _abs(op: Op, defs: Defs, x: Arg) -> Found:
+    before = _def(x, defs, "neg", "abs")
+    return None if before is None else x if before.name == "abs" else replace(op, args=before.args)
 
 
-def _where(op: Op, args: Args, defs: Defs) -> Found:
-    c, x, y = args
-    if isinstance(c, Const):
-        return x if c.value else y
-    if _same(x, y):
-        return x
+def _where(op: Op, defs: Defs, c: Arg, x: Arg, y: Arg) -> Found:
+    if isinstance(c, Const) or _same(x, y):
+        return y if isinstance(c, Const) and not c.value else x
     flipped = _def(c, defs, "not")
     if flipped is not None:
         return replace(op, args=(scalars(flipped)[0], y, x))
-    if x.tile.dtype is BOOL and is_const(x, True) and is_const(y, False):
-        return c
-    return replace(op, name="not", args=(c,)) if x.tile.dtype is BOOL and is_const(x, False) and is_const(y, True) else None
+    if x.tile.dtype is not BOOL or not (isinstance(x, Const) and isinstance(y, Const)):
+        return None
+    return c if x.value else replace(op, name="not", args=(c,))
 
 
-def _literal_second(rule: Callable[[Op, Args, Defs], Found]) -> Callable[[Op, Args, Defs], Found]:
-    def swapped(op: Op, args: Args, defs: Defs) -> Found:
-        if isinstance(args[0], Const) and not isinstance(args[1], Const):
-            return replace(op, args=(args[1], args[0]))
-        return rule(op, args, defs)
-    return swapped
-
-
-RULES: dict[str, Callable[[Op, Args, Defs], Found]] = {
-    "add": _add, "sub": _sub, "mul": _mul, "div": _div, "fma": _fma, "floordiv": _floordiv, "mod": _mod, "shl": _shift, "shr": _shift,
-    "and": _and_or, "or": _and_or, "xor": _xor, "not": _not, "minimum": _extreme, "maximum": _extreme, "neg": _neg, "abs": _abs, "where": _where}
-RULES = {name: _literal_second(rule) if name in COMMUTES else rule for name, rule in RULES.items()} | dict.fromkeys(NEGATED, _compare)
+RULES: dict[str, Callable[..., Found]] = {
+    "add": _add, "sub": _sub, "mul": _mul, "div": lambda op, defs, x, y: x if is_const(y, 1) else None, "fma": _fma, "floordiv": _floordiv, "mod": _mod,
+    "shl": _shift, "shr": _shift, "and": _and_or, "or": _and_or, "xor": _xor, "not": _not, "minimum": _extreme, "maximum": _extreme, "neg": _neg, "abs": _abs,
+    "where": _where, **dict.fromkeys(NEGATED, _compare)}
 
 
 # ---------------------------------------------------------------- control
-def _inlined(body: Body, args: Args) -> Change:
+def _inlined(body: Body, args: tuple[Arg, ...]) -> Change:
     ops = [substitute(o, dict(zip(body.params, args, strict=True))) for o in body.ops]
     return ops[:-1], scalars(ops[-1])
 
@@ -230,13 +193,11 @@ def _if(op: Op) -> Change | None:
 
 def _for(op: Op) -> Change | None:
     start, stop, *carried = scalars(op)
-    if start is stop:
-        return [], tuple(carried)
-    if not (isinstance(start, Const) and isinstance(stop, Const)):
+    if not (start is stop or (isinstance(start, Const) and isinstance(stop, Const))):
         return None
-    if start.value >= stop.value:
+    if start is stop or start.value >= stop.value:  # type: ignore[union-attr]
         return [], tuple(carried)
-    return _inlined(op.bodies[0], (start, *carried)) if start.value + op.attr("step", 1) >= stop.value else None
+    return _inlined(op.bodies[0], (start, *carried)) if start.value + op.attr("step", 1) >= stop.value else None  # type: ignore[union-attr]
 
 
 def _while(op: Op) -> Change | None:

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import Any
 
-from .ir import Const, Kernel, Op, Operand, Span, Value, producers
-from .types import INDEX
+from dslc.ir import Const, Kernel, Op, Operand, Span, Value, producers
+from dslc.types import INDEX
 
 Tree = Any                # JSON: an int, a dimension's name, ["@", grid axis], [op, tree, tree], or None for what is not known before the launch
 _OPS = {"add": lambda x, y: x + y, "sub": lambda x, y: x - y, "mul": lambda x, y: x * y, "floordiv": lambda x, y: x // y if y else None,

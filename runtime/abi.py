@@ -4,12 +4,15 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from .ir import Kernel, Value, walk
-from .types import DType, TensorType
+from dslc.ir import Kernel, Value, walk
+from dslc.types import DType, TensorType
 
 # struct's native codes (docs.python.org, struct, "Format Characters"), by bits and kind; f16 and narrower floats travel as their bits.
 _CODES = {("b", 1): "?", ("i", 8): "b", ("u", 8): "B", ("i", 16): "h", ("u", 16): "H", ("i", 32): "i", ("u", 32): "I", ("i", 64): "q", ("u", 64): "Q",
           ("f", 8): "B", ("f", 16): "H", ("f", 32): "f", ("f", 64): "d"}
+# C types of members that are not spelled by their width; floats narrower than f32 travel as their bits.
+_C_TYPES = {"bool": "bool", "f32": "float", "f64": "double", "f16": "uint16_t", "bf16": "uint16_t", "f8e4m3": "uint8_t", "f8e5m2": "uint8_t",
+            "index": "int64_t", "u1": "uint8_t", "u2": "uint8_t", "u4": "uint8_t", "i4": "int8_t"}
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,13 @@ class Field:
     count: int = 1
     written: bool = False
     note: str = ""
+
+
+def c_type(dtype: DType | None) -> str:
+    """The C type of a member or of what it points to; None is a dimension or a stride."""
+    if dtype is None:
+        return "int64_t"
+    return _C_TYPES.get(dtype.name) or f"{'int' if dtype.signed else 'uint'}{dtype.bits}_t"
 
 
 def code(dtype: DType) -> str:
