@@ -77,12 +77,12 @@ def _unreadable(text: str, error: UnexpectedInput, at: Callable[[int], Loc | Non
 
 
 def _check_types(text: str, a: Annotation) -> None:
-    known = (a.dtype in DTYPES and a.dtype != "index") or a.dtype[0].isupper()
+    known = (a.dtype in DTYPES and (a.dtype != "index" or a.dims is None)) or a.dtype[0].isupper()
     near = difflib.get_close_matches(a.dtype, DTYPES, 1)
     check(known, f"annotation '{text}': '{a.dtype}' is not a dtype", hint=f"did you mean {near[0]}" if near and near[0] != "index" else
           "a dtype such as f32, or a dtype variable, which starts with a capital letter")
     check(a.dims is not None or a.dtype in DTYPES, f"annotation '{text}': a scalar parameter has a dtype, not a dtype variable", hint="f32, or T[N]")
-    if a.word is None and a.dtype in ("u1", "u2", "u4", "i4"):
+    if a.word is None and a.dims is not None and a.dtype in ("u1", "u2", "u4", "i4"):
         raise DslError(f"annotation '{text}': {a.dtype} lies in words", hint=f"{a.dtype}[N] in u8[N/{8 // DTYPES[a.dtype].bits}]")
     if a.word is not None:
         _check_packing(text, a)

@@ -168,11 +168,20 @@ def _add_reference(given: Given, _got: Given) -> dict[str, Expected]:
     return {"c": Expected(part.sum(0), part.shape[0] * 2.0 ** -24 * np.abs(part).sum(0))}
 
 
+def _numpy(given: Given) -> Any:
+    """np.matmul on the same data, where it has that product."""
+    a, b = given["a"], given["b"]
+    if given.get("bias") is not None or a.dtype.kind != "f" or a.dtype.itemsize < 4:
+        return None
+    out = np.empty((*a.shape[:-1], b.shape[-1]), a.dtype)
+    return lambda: np.matmul(a, b, out=out)
+
+
 _SQUARE = {"M": 1024, "K": 1024, "N": 1024}
 EXAMPLES = {
-    "gemm": Example(_SQUARE, _gemm_reference, {"T": "f32", "U": "f32"}, operations=lambda n: 2.0 * n["M"] * n["N"] * n["K"]),
+    "gemm": Example(_SQUARE, _gemm_reference, {"T": "f32", "U": "f32"}, operations=lambda n: 2.0 * n["M"] * n["N"] * n["K"], peer=("numpy.matmul", _numpy)),
     "gemm_batched": Example({"B": 8, "M": 256, "K": 256, "N": 256}, _gemm_reference, {"T": "f32", "U": "f32"},
-                            operations=lambda n: 2.0 * n["B"] * n["M"] * n["N"] * n["K"]),
+                            operations=lambda n: 2.0 * n["B"] * n["M"] * n["N"] * n["K"], peer=("numpy.matmul", _numpy)),
     "gemm_int8": Example(_SQUARE, _int8_reference, {"T": "f32"}, operations=lambda n: 2.0 * n["M"] * n["N"] * n["K"]),
     "gemm_split": Example({"M": 16, "K": 4096, "N": 512, "S": 4}, _split_reference, {"T": "f32"}, operations=lambda n: 2.0 * n["M"] * n["N"] * n["K"]),
     "add_splits": Example({"S": 4, "M": 512, "N": 1024}, _add_reference, {"T": "f32"}, operations=lambda n: float(n["S"] * n["M"] * n["N"])),

@@ -27,6 +27,11 @@ class Field:
     note: str = ""
 
 
+def launcher(kernel: str) -> str:
+    """The C name of a kernel's launcher: no kernel's name can then meet one of the C library."""
+    return f"launch_{kernel}"
+
+
 def c_type(dtype: DType | None) -> str:
     """The C type of a member or of what it points to; None is a dimension or a stride."""
     if dtype is None:

@@ -202,7 +202,7 @@ class TileKernel:
         for n in data["written"]:
             x = b.arrays[n]
             check(x.writable, f"{self.__name__}: {n} is written, and {x.note or 'the array is read-only'}", hint="pass a writable array")
-            repeats = any(s == 0 and d > 1 for s, d in zip(x.strides, x.shape, strict=True))
+            repeats = 0 not in x.shape and any(s == 0 and d > 1 for s, d in zip(x.strides, x.shape, strict=True))
             check(not repeats, f"{self.__name__}: {n} is written and overlaps itself (a stride of 0)", hint="pass a copy")
         reach = [_reach(b.arrays[n]) if n in b.arrays else (0, 0) for n in self._positional]
         sites = tuple((m, Loc(*loc) if loc else None) for m, loc in data["sites"])

@@ -47,6 +47,7 @@ class Ledger:
     compulsory: int
     spaces: dict[str, int]
     notes: tuple[str, ...]
+    widest: bool = False                                    # whether a tensor is f64
 
     @property
     def flops(self) -> float:
@@ -64,8 +65,8 @@ class Ledger:
         return self.flops / max(self.compulsory, 1)
 
     def dtype(self) -> str:
-        """The dtype whose limit counts: that of most dot operations, else f32 or f64 by the arithmetic's tensors."""
-        return max(self.dots, key=lambda d: self.dots[d]) if self.dots else "f32"
+        """The dtype whose limit counts: that of most dot operations, else f64 if a tensor is, else f32."""
+        return max(self.dots, key=lambda d: self.dots[d]) if self.dots else "f64" if self.widest else "f32"
 
     def as_data(self) -> dict[str, Any]:
         """Plain data, for JSON."""
@@ -119,7 +120,8 @@ def ledger(kernel: Kernel, dims: Mapping[str, int], scalars: Mapping[str, Any] |
     compulsory = sum(sizes[n] for counts in (total.read, total.written) for n in counts)
     spaces = {str(s): n for s, n in sorted(arena_bytes(kernel).items(), key=lambda row: row[0].value)} if kernel.placed else {}
     operations = {k: float(total.operations.get(k, 0)) for k in KINDS}
-    return Ledger(prod(extents), len(chosen), operations, dict(total.dots), dict(total.read), dict(total.written), sizes, compulsory, spaces, tuple(notes))
+    return Ledger(prod(extents), len(chosen), operations, dict(total.dots), dict(total.read), dict(total.written), sizes, compulsory, spaces, tuple(notes),
+                  any(isinstance(p.type, TensorType) and p.type.dtype.name == "f64" for p in kernel.params))
 
 
 def _extent(text: str, dims: Mapping[str, int]) -> int:

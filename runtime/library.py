@@ -38,7 +38,8 @@ class Example:
     sizes, dtypes, scalars, consts: values by name; optional tensors in `present` are given.  prepare(random, given) changes the standard
     normal (or small integer) data in place where the kernel wants other data.  reference(given, got): outputs by name, computed apart
     from dslc in numpy; `got` is there for outputs with more than one right answer.  operations(numbers): floating-point or integer
-    operations that the problem needs, padding left out, from dimensions and constants.
+    operations that the problem needs, padding left out, from dimensions and constants.  peer: what a user would call instead, by name, as a
+    function that takes the data and gives the call to be timed (None where it has none for these dtypes).
     """
 
     sizes: Mapping[str, int]
@@ -49,6 +50,7 @@ class Example:
     present: tuple[str, ...] = ()
     prepare: Callable[[Any, dict[str, Any]], None] | None = None
     operations: Callable[[Mapping[str, Any]], float] | None = None
+    peer: tuple[str, Callable[[Given], Callable[[], Any] | None]] | None = None
 
 
 @lru_cache(maxsize=1)
@@ -97,6 +99,8 @@ def _nearest(name: str, known: Mapping[str, Any]) -> str:
 def _module(place: str) -> ModuleType:
     path = Path(place)
     if path.suffix != ".py" and not path.exists():
+        if "" not in sys.path:
+            sys.path.insert(0, "")                           # the current folder, as `python -m` does
         try:
             return import_module(place)
         except ModuleNotFoundError as e:

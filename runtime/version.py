@@ -6,7 +6,7 @@ from pathlib import Path
 
 from .cache import digest
 
-_RELEASE = "0.1.0"
+RELEASE = "0.1.0"
 _HERE = Path(__file__).resolve().parent
 
 
@@ -15,7 +15,7 @@ def _text_version() -> str:
     package = Path(_HERE, "..", "dsl") if (_HERE.parent / "dsl" / "ir.py").exists() else _HERE.parent
     roots = [package.resolve(), (package / ".." / "backends").resolve(), _HERE] if (_HERE.parent / "dsl" / "ir.py").exists() else [package.resolve()]
     rows = [f"{e.path[len(str(root)):]} {e.stat().st_size} {e.stat().st_mtime_ns}" for root in roots for e in _files(str(root))]
-    return f"{_RELEASE}+{digest(*sorted(rows))[:16]}"
+    return f"{RELEASE}+{digest(*sorted(rows))[:16]}"
 
 
 def _files(folder: str) -> list[os.DirEntry[str]]:

@@ -283,7 +283,7 @@ def bits_inner(x: "u1[M, N] in u8[M, N/8]", y: "u1[M, N] in u8[M, N/8]", wide: "
     i = tile.grid(M)
     for j in tile.range(0, N, 16):
         t = tile.load(x, (i, (j, 16)))
-        tile.store(wide, (i, (j, 16)), tile.load(x, (i, (j - 3, 16)), pad=1) + 2)
+        tile.store(wide, (i, (j, 16)), tile.load(x, (i, (j - 3, 16)), pad=1) + 1 - tile.iota(16) % 2)
         tile.store(y, (i, (j, 16)), ~t)
 
 
@@ -301,7 +301,7 @@ def nibbles_ordered(x: "u4[K, N] in u32[K, N/8] order 0 2 4 6 1 3 5 7", y: "u4[K
     for j in tile.range(0, N, 24):
         t = tile.load(x, (i, (j, 24)))
         tile.store(y, (i, (j, 24)), tile.maximum(t, 9))
-        tile.store(wide, (i, (j, 24)), t * 1000 - 7)
+        tile.store(wide, (i, (j, 24)), tile.cast(t, tile.i32) * 1000 - 7)
 
 
 @tile_kernel
@@ -469,7 +469,7 @@ def wide_bits(x: "i64[N]", out: "i64[6, N]", far: "u64[N]", *, BN: const = 8):
     tile.store(out, (2, at), t & 0x7FFFFFFFFFFFFFFF | 0x1000000000)
     tile.store(out, (3, at), tile.cast(tile.popcount(t), tile.i64))
     tile.store(out, (4, at), ~t * -9223372036854775807)
-    tile.store(out, (5, at), tile.where((t < 0) == (tile.bitcast(u, tile.f64) < 0.0), 1, 0) + tile.zeros((8,), tile.i64))
+    tile.store(out, (5, at), tile.where((t < 0) & (tile.bitcast(u, tile.f64) <= 0.0), t, 1))
     tile.store(far, at, (u >> 63) | (u << 1) - 18446744073709551615)
 
 
@@ -523,21 +523,21 @@ def case_float_arithmetic():
 
 # ---------------------------------------------------------------- lookup, random bits
 @tile_kernel
-def lookups(table: "f16[R, D]", codes: "i8[N]", flat: "u8[R]", out: "f16[N, D]", one: "u8[N]", bits: "u32[2, N]", seed: "u64", *, BN: const = 6, RP: const = 5, DP: const = 3):
+def lookups(table: "f16[R, D]", codes: "i8[N]", flat: "u8[R]", out: "f16[N, D]", one: "u8[N]", bits: "u32[2, N]", key: "u64", *, BN: const = 6, RP: const = 5, DP: const = 3):
     i = tile.grid(tile.cdiv(N, BN))
     c = tile.load(codes, (i * BN, BN), pad=-1)
     rows = tile.load(table, ((0, RP), (0, DP)))
     tile.store(out, ((i * BN, BN), (0, DP)), tile.take(rows, c))
     tile.store(one, (i * BN, BN), tile.take(tile.load(flat, (0, RP)), tile.reshape(tile.reshape(c, (2, 3)), (6,))))
     n = i * BN + tile.iota(BN)
-    tile.store(bits, (0, (i * BN, BN)), tile.random(seed, n))
+    tile.store(bits, (0, (i * BN, BN)), tile.random(key, n))
     tile.store(bits, (1, (i * BN, BN)), tile.random(7, n * 0x100000001))
 
 
 def case_lookups():
     codes = np.array([0, 4, -1, 5, 127, -128, 2, 3, 1, 1, 0], np.int8)
     return [Launch(lookups, dict(table=normal(5, 3, dtype=f16), codes=codes, flat=integers(5, dtype=np.uint8), out=fresh((11, 3), f16), one=fresh(11, np.uint8),
-                                 bits=fresh((2, 11), np.uint32), seed=seed)) for seed in (0, 2 ** 64 - 1, 0x123456789ABCDEF)]
+                                 bits=fresh((2, 11), np.uint32), key=key)) for key in (0, 2 ** 64 - 1, 0x123456789ABCDEF)]
 
 
 # ---------------------------------------------------------------- dot
@@ -581,7 +581,7 @@ def chained_dots(x: "f64[M, M]", out: "f64[M, M]", h: "f32[M, M]", *, MP: const 
     """A product is the accumulator, the left and the right operand of the next."""
     i = tile.grid(1)
     t = tile.load(x, ((0, MP), (0, MP)))
-    kept = t
+    kept, u = t, t
     for k in tile.range(0, 3):
         u = tile.dot(t, t.T)
         t = tile.dot(u, kept, u) * 0.01
@@ -790,7 +790,7 @@ def case_stored_and_loaded():
 
 def case_in_place():
     square = normal(7, 11)
-    return [Launch(in_place, dict(x=normal(5, 11), shift=0.1)), Launch(in_place, dict(x=normal(5, 11, dtype=f16), shift=0.1)), Launch(in_place, dict(x=square.T, shift=-1.0)),
+    return [Launch(in_place, dict(x=normal(5, 11), shift=0.1)), Launch(in_place, dict(x=normal(5, 11, dtype=f16), shift=0.1)), Launch(in_place, dict(x=square.copy().T, shift=-1.0)),
             Launch(in_place, dict(x=square[::-1, ::-2], shift=2.0))]
 
 
@@ -802,6 +802,28 @@ def case_optional():
 def case_scalars():
     return [Launch(scalars, dict(out=fresh(20, f64), a=a, b=-128, c=255, d=-32768, e=65535, f=-2 ** 31, g=2 ** 32 - 1, h=-2 ** 53, k=2 ** 64 - 2048, l=-3, m=0.1, n=0.1, o=0.1, p=0.1,
                                  q=0.1, r=0.1, s=15, t=-8, u=1)) for a in (True, False)]
+
+
+@tile_kernel
+def double(signed: "f32[e0]", register: "f32[e0]", scratch: "i32[e0]", signed_stride: "i32", e: "i32", count: "f32", *, last: const = 4):
+    """Words of C++ and of the generated source as names."""
+    program, first = tile.grid(tile.cdiv(e0, last), 1)
+    float, memory = tile.load(signed, (program * last, last)), tile.load(scratch, (program * last, last))
+    this = float * count
+    for new in tile.range(0, e):
+        this = this + tile.cast(memory + signed_stride, tile.f32)
+    tile.store(register, (program * last, last), this)
+
+
+@tile_kernel
+def exp(x: "f32[N]", exp2: "f32[N]"):
+    i = tile.grid(N)
+    tile.store(exp2, i, tile.load(x, i) * 2.0)
+
+
+def case_names():
+    return [Launch(double, dict(signed=normal(9), register=fresh(9, f32), scratch=integers(9, low=-9, high=9), signed_stride=3, e=2, count=0.5)),
+            Launch(exp, dict(x=normal(5), exp2=fresh(5, f32)))]
 
 
 # ---------------------------------------------------------------- nothing to do, and odd strides

@@ -11,6 +11,7 @@ from dslc.render import FIRST_SITE, Scope
 from dslc.runtime.abi import Field, c_type, fields
 from dslc.types import Space
 
+from . import KEYWORDS
 from .describe import panel_bytes
 
 
@@ -23,11 +24,12 @@ def frame(kernel: Kernel, scope: Scope) -> dict[str, Any]:
     for space in Space:
         scope.bases.setdefault(space, need)
     members = fields(kernel)
+    names = _member_names(members)
     ops = kernel.body.ops
     at = next(n for n, op in enumerate(ops) if op.name == "grid")
     prologue, grid, rest = ops[:at], ops[at], ops[at + 1:]
     panels = sorted({text for op in walk(kernel.body) if (text := panel_bytes(op, scope))})
-    locals_ = _locals(members, kernel, scope)
+    locals_ = _locals(members, names, kernel, scope)
     before = scope.body(prologue)
     extents = [scope.atom(a) for a in grid.args]
     coordinates = [{"name": scope.name(r), "value": _coordinate(n, extents)} for n, r in enumerate(grid.results)]
@@ -36,7 +38,7 @@ def frame(kernel: Kernel, scope: Scope) -> dict[str, Any]:
     launch, assumptions = _launch(scope, prologue, launch_ops, rest)
     text, launch_text = "\n".join([before, body, *(c["value"] for c in coordinates)]), "\n".join([launch, *extents, *(a["condition"] for a in assumptions)])
     statuses = [{"number": FIRST_SITE + n, "message": message} for n, (message, _) in enumerate(scope.sites)]
-    return {"name": kernel.name, "target": "cpu", "origin": Path(kernel.loc.file).name if kernel.loc else "", "fields": [_member(f) for f in members],
+    return {"name": kernel.name, "target": "cpu", "origin": Path(kernel.loc.file).name if kernel.loc else "", "fields": [_member(f, names[f.kind, f.name]) for f in members],
             "headers": [h for h in ("types.h", "math.h", "memory.h", "dot.h") if h != "dot.h" or any(op.name == "dot" for op in walk(kernel.body))],
             "arena": need, "panels": scope.say("largest", panels), "locals": _used(locals_, text), "prologue": before,
             "coordinates": [c for c in coordinates if _word(c["name"], body)],
@@ -69,32 +71,43 @@ def _coordinate(n: int, extents: list[str]) -> str:
     return text if n == 0 else f"{text} % {extents[n]}"
 
 
-def _member(f: Field) -> dict[str, str]:
+def _member_names(members: tuple[Field, ...]) -> dict[tuple[str, str], str]:
+    """The C name of each member: the parameter's, unless that is a keyword or taken."""
+    names: dict[tuple[str, str], str] = {}
+    for f in members:
+        name = f"{f.name}_stride" if f.kind == "strides" else f.name
+        while name in KEYWORDS or name in names.values():
+            name += "_"
+        names[f.kind, f.name] = name
+    return names
+
+
+def _member(f: Field, name: str) -> dict[str, str]:
     if f.kind == "pointer":
-        return {"declaration": f"{'' if f.written else 'const '}{c_type(f.dtype)} *{f.name}", "note": f.note}
+        return {"declaration": f"{'' if f.written else 'const '}{c_type(f.dtype)} *{name}", "note": f.note}
     if f.kind == "strides":
-        return {"declaration": f"int64_t {f.name}_stride[{max(f.count, 1)}]", "note": ""}
-    return {"declaration": f"{c_type(f.dtype)} {f.name}", "note": ""}
+        return {"declaration": f"int64_t {name}[{max(f.count, 1)}]", "note": ""}
+    return {"declaration": f"{c_type(f.dtype)} {name}", "note": ""}
 
 
-def _locals(members: tuple[Field, ...], kernel: Kernel, scope: Scope) -> list[tuple[str, str]]:
+def _locals(members: tuple[Field, ...], names: dict[tuple[str, str], str], kernel: Kernel, scope: Scope) -> list[tuple[str, str]]:
     """(name, declaration) of everything that comes with the call."""
     by_name: dict[str, Value] = {v.name: v for v in (*kernel.params, *kernel.dims)}
     rows: list[tuple[str, str]] = []
     for f in members:
         v = by_name[f.name]
-        name = scope.name(v)
+        name, member = scope.name(v), f"arguments.{names[f.kind, f.name]}"
         if f.kind == "pointer":
             assert f.dtype is not None
             ctype = scope.type(f.dtype if v.tensor.packing else v.tensor.dtype)
             const = "" if f.written else "const "
-            rows.append((name, f"{const}{ctype} *const {name} = ({const}{ctype} *)arguments.{f.name};"))
+            rows.append((name, f"{const}{ctype} *const {name} = ({const}{ctype} *){member};"))
         elif f.kind == "strides":
             strides = scope.name_of_strides(name)
-            rows.append((strides, f"const int64_t *const {strides} = arguments.{f.name}_stride;"))
+            rows.append((strides, f"const int64_t *const {strides} = {member};"))
         else:
             ctype = "index_t" if f.dtype is None else scope.type(f.dtype)
-            value = f"arguments.{f.name}" if f.dtype is None or f.dtype.kind != "f" or f.dtype.bits >= 32 else f"{ctype}{{arguments.{f.name}}}"
+            value = member if f.dtype is None or f.dtype.kind != "f" or f.dtype.bits >= 32 else f"{ctype}{{{member}}}"
             rows.append((name, f"const {ctype} {name} = {value};"))
     return rows
 

@@ -17,7 +17,7 @@ from .toolchain import Compiler, candidates, compile, find_compiler
 HERE = Path(__file__).resolve().parent
 HEADERS = (HERE.parent / "common" / "types.h", HERE.parent / "common" / "math.h", HERE / "memory.h", HERE / "dot.h")
 # One declaration for every launcher: the argument block is passed as bytes, the thread pool as an address.
-_DECLARATION = "int32_t {name}(const uint8_t *arguments, void *run, int32_t threads);"
+_DECLARATION = "int32_t launch_{name}(const uint8_t *arguments, void *run, int32_t threads);"
 _POOL_FLAGS = ("-lpthread", "-fvisibility=default")
 _POOL = "int32_t dslc_parallel(void *body, const void *arguments, int64_t programs, size_t scratch_bytes, int32_t threads);"
 
@@ -39,7 +39,7 @@ class CppToolchain:
 
     def load(self, binary: Path, name: str) -> Callable[[bytes], int]:
         """The launcher in a shared library, bound to the process's thread pool.  DslError if the loader refuses it."""
-        launcher = getattr(_open(str(binary), _DECLARATION.format(name=name)), name)
+        launcher = getattr(_open(str(binary), _DECLARATION.format(name=name)), f"launch_{name}")
         pool, threads = thread_pool(find_compiler()), int(os.environ.get("DSLC_THREADS") or 0)
 
         def launch(arguments: bytes) -> int:

@@ -6,7 +6,7 @@
 
 #define DSLC_VECTOR _Pragma("omp simd")
 
-DSLC_FN bool within(index_t i, index_t n) { return (u64)i < (u64)n; }
+DSLC_FN bool within(index_t i, index_t n) { return i >= 0 && i < n; }  // n may be negative: a stop is
 DSLC_FN index_t least(index_t a, index_t b) { return a < b ? a : b; }
 DSLC_FN index_t most(index_t a, index_t b) { return a > b ? a : b; }
 constexpr size_t largest(size_t a, size_t b) { return a > b ? a : b; }
@@ -103,9 +103,11 @@ template <class T, int N, class F> DSLC_FN T reduce_sum(F element) {
             for (int l = 0; l < half; ++l) lane[l] = COMBINE<T>(lane[l], lane[l + half]);                     \
         return lane[0];                                                                                       \
     }                                                                                                         \
-    /* The lowest index that attains it; NaN never wins; 0 if nothing does. */                                \
+    /* The lowest index that attains it; NaN counts as the worst, so 0 if all are NaN or infinitely bad. */     \
     template <class T, int N, class F> DSLC_FN index_t arg_##NAME(F element) {                                \
         const T best = NAME<T, N>(element);                                                                   \
+        if constexpr ((T)0.5 == 0.5)                                                                          \
+            if (best == (0 BETTER 1 ? 1 : -1) * (T)__builtin_inf()) return 0;                                 \
         for (index_t c = 0; c < N; ++c)                                                                       \
             if (element(c) == best) return c;                                                                 \
         return 0;                                                                                             \

@@ -93,13 +93,14 @@ def all_compilers() -> list[Compiler]:
 
 
 def candidates() -> list[dict[str, Any]]:
-    """For a report: each candidate's name, command, why, found, version, chosen, and the reason it was passed over."""
+    """For a report: each candidate's name, command, why, found, version, flags, chosen, and the reason it was passed over."""
     rows: list[dict[str, Any]] = []
     for candidate in _candidates():
         compiler, reason = _accept(candidate)
         chosen = compiler is not None and not any(row["chosen"] for row in rows)
         rows.append({"name": candidate.name, "command": " ".join(candidate.command), "why": candidate.why, "found": compiler is not None,
-                     "version": compiler.version if compiler else "", "chosen": chosen, "reason": reason})
+                     "version": compiler.version if compiler else "", "flags": " ".join(compiler.flags) if compiler else "", "chosen": chosen,
+                     "reason": reason})
     return rows
 
 

@@ -60,7 +60,7 @@ def call_op(emitter: Emitter, name: str, bound: Mapping[str, Any]) -> Any:
     args, narrow = promote(emitter, op, _PREPARED[name](emitter, *operands) if name in _PREPARED else operands)
     results = emitter.emit(name, *args, **_checked_attrs(name, args, attrs))
     if narrow is not None:
-        return emitter.cast(results[0], narrow)
+        return emitter.back(results[0], narrow)
     return results if name == "split" else results[0]
 
 

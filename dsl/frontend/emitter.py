@@ -59,6 +59,10 @@ class Emitter:
         """x as `dtype`; itself if it has that type."""
         return x if x.tile.dtype is dtype else self.one("cast", x, dtype=dtype, **attrs)
 
+    def back(self, x: Arg, dtype: DType) -> Arg:
+        """x, computed from values of the narrow `dtype` by selection, as `dtype` again: exact, infinities included."""
+        return self.cast(x, dtype, **({"saturate": False} if dtype.kind == "f" and dtype.bits == 8 else {}))
+
     def index(self, value: Any, what: str, shown: str) -> Arg:
         """An integer scalar as index."""
         if isinstance(value, int) and not isinstance(value, bool):

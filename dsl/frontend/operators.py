@@ -71,7 +71,7 @@ def negative(emitter: Emitter, x: Any) -> Any:
     operand = emitter.cast(x, x.tile.dtype.widened) if x.tile.dtype.kind == "i" else x
     (arg,), narrow = promote(emitter, OPS["neg"], (operand,))
     result = emitter.one("neg", arg)
-    return result if narrow is None else emitter.cast(result, narrow)
+    return result if narrow is None else emitter.back(result, narrow)
 
 
 def inverted(emitter: Emitter, x: Any) -> Any:

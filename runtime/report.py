@@ -1,0 +1,327 @@
+"""What each command prints, as text or as data."""
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import sys
+from argparse import Namespace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from dslc.backend import backend_of, targets
+from dslc.definition import TileFunction
+from dslc.errors import DslError, check
+from dslc.ir import Kernel
+from dslc.ops import OPS, OpDef
+from dslc.ops.table import REQUIRED
+from dslc.passes import run as run_passes
+from dslc.render import unspelled
+from dslc.text import parse, show
+
+from .artifact import build_artifact
+from .cache import shared_cache
+from .ledger import Ledger, ledger, roofline
+from .library import find_kernel, read_settings
+from .trial import Setup, Trial, compiler_of, lowered_for, setup, spread, threads, try_kernel
+from .version import RELEASE
+
+Tell = Callable[[str], None]
+BUSY = 0.4               # load average to a thread from which times are called disturbed
+_FEATURES = ("sse4_2", "avx", "avx2", "fma", "f16c", "avx_vnni", "avx512f", "avx512bw", "avx512vl", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_tile",
+             "amx_bf16", "amx_int8", "asimd", "asimddp", "bf16", "i8mm", "sve", "sve2", "sme")
+_PACKAGES = ("numpy", "ml_dtypes", "cffi", "jinja2", "lark")
+_GROUPS = {"a": "Control", "b": "Memory", "c": "Creation", "d": "Operators", "e": "Elementwise", "f": "Conversion", "g": "Dot", "h": "Reductions", "i": "Scans",
+           "j": "Shape", "k": "Bits", "l": "Lookup", "m": "Random", "p": "Written by passes"}
+_NUMERIC = {"E": "exact: the same bits on all targets", "R": "correctly rounded, hence the same bits on all targets", "B": "within the stated bound"}
+
+
+def _print_json(data: Any) -> None:
+    print(json.dumps(data, indent=2))
+
+
+def _table(rows: Iterable[Sequence[str]], indent: str = "  ") -> str:
+    """Columns as wide as their widest cell, the last one ragged."""
+    cells = [list(map(str, row)) for row in rows]
+    widths = [max((len(row[n]) for row in cells if n < len(row) - 1), default=0) for n in range(max(map(len, cells), default=0))]
+    return "\n".join(indent + "  ".join(c.ljust(w) if n < len(row) - 1 else c for n, (c, w) in enumerate(zip(row, widths, strict=False))).rstrip() for row in cells)
+
+
+def scaled(value: float, unit: str) -> str:
+    """Three digits and a prefix: 1536000 "B" is "1.54 MB"; seconds go down to ns."""
+    steps = [(1e-9, "n"), (1e-6, "u"), (1e-3, "m"), (1.0, "")] if unit == "s" else [(1.0, ""), (1e3, "k"), (1e6, "M"), (1e9, "G"), (1e12, "T")]
+    size, prefix = next(((s, p) for s, p in reversed(steps) if abs(value) >= s), steps[0])
+    return f"{value / size:.3g} {prefix}{unit}" if value / size < 1000 else f"{value / size:.0f} {prefix}{unit}"
+
+
+def _word(value: Any) -> str:
+    return value.__name__ if isinstance(value, TileFunction) else str(value)
+
+
+def processor() -> tuple[str, list[str]]:
+    """The processor's name, and those of its features that kernels can use."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(errors="replace").partition("\n\n")[0]
+    except OSError:
+        text = ""
+    fields = dict(re.findall(r"^([^\t:]+?)\s*:\s*(.*)$", text, re.M))
+    present = set((fields.get("flags") or fields.get("Features") or "").split())
+    return fields.get("model name") or platform.processor() or platform.machine(), [f for f in _FEATURES if f in present]
+
+
+# ---------------------------------------------------------------- run
+def run(a: Namespace, sizes: Mapping[str, int], tell: Tell) -> int:
+    """`dslc run`: 0 if the result is right, 1 if not."""
+    kernel = find_kernel(a.kernel)
+    s = setup(kernel, read_settings(kernel, a.settings), sizes)
+    t = try_kernel(kernel, s, a.target, a.repeat, tell)
+    tell("")
+    row = compiler_of(a.target)
+    machine = {"processor": processor()[0], "threads": threads(), "target": a.target, "compiler": row["name"], "compiler_version": row["version"],
+               "flags": row.get("flags", ""), "dslc": RELEASE, "numpy": version("numpy")}
+    if a.json:
+        _print_json({"kernel": kernel.__name__, **_settings(s), "machine": machine, **_figures(t)})
+    else:
+        print(_run_text(kernel.__name__, t, machine))
+    return 0 if t.right else 1
+
+
+def _settings(s: Setup) -> dict[str, Any]:
+    return {"dtypes": s.dtypes, "numbers": {n: v if isinstance(v, bool | int | float) else _word(v) for n, v in s.numbers.items()},
+            "scalars": {n: v for n, v in s.given.items() if isinstance(v, bool | int | float)}}
+
+
+def _figures(t: Trial) -> dict[str, Any]:
+    m = median(t.times)
+    out = {"right": t.right, "against": t.against, "load_before": t.load, "first_call_s": t.first_call, "median_s": m, "min_s": min(t.times), "spread": spread(t.times), "calls": len(t.times),
+           "outputs": [{"name": v.name, "elements": v.elements, "wrong": v.wrong, "largest_difference": v.difference, "part_of_bound": v.part} for v in t.verdicts],
+           "operations": t.operations, "gflops": t.operations / m / 1e9, "compulsory_bytes": t.ledger.compulsory, "gbytes_per_s": t.ledger.compulsory / m / 1e9,
+           "limits_measured_here": dict(t.limits), "roofline_s": t.roof.seconds, "bound": t.roof.bound, "fraction_of_roofline": t.roof.seconds / m}
+    if t.peer:
+        out["peer"] = {"name": t.peer, "median_s": median(t.peer_times), "min_s": min(t.peer_times), "spread": spread(t.peer_times), "ratio": median(t.peer_times) / m}
+    return out
+
+
+def _run_text(name: str, t: Trial, machine: Mapping[str, Any]) -> str:
+    s, m, dtype = t.setup, median(t.times), t.ledger.dtype()
+    words = [*(f"{n}={d}" for n, d in s.dtypes.items()), *(f"{n}={_word(v)}" for n, v in s.numbers.items()),
+             *(f"{n}={v:g}" for n, v in s.given.items() if isinstance(v, int | float))]
+    rows = [("on", f"{machine['processor']}, {machine['threads']} thread{'s' if machine['threads'] != 1 else ''}, target {machine['target']}"),
+            ("with", f"{machine['compiler_version']}"), ("first call", f"{scaled(t.first_call, 's')}: compile or find in the cache, load, run")]
+    rows += [("result", _verdict(v, t.against)) for v in t.verdicts]
+    rows.append(("time", f"{scaled(m, 's')} median of {len(t.times)}, {scaled(min(t.times), 's')} least, +-{100 * spread(t.times):.1f} % between quartiles"))
+    rate = f"{t.operations / m / 1e9:.4g} GFLOP/s, " if t.operations else ""
+    rows.append(("speed", f"{rate}{t.ledger.compulsory / m / 1e9:.3g} GB/s of arguments read and written once"))
+    limit = t.limits.get(dtype)
+    known = [*([f"{limit:.4g} GFLOP/s {dtype}"] if limit and t.operations else []), *([f"{t.limits['memory']:.3g} GB/s copy"] if "memory" in t.limits else [])]
+    if t.roof.seconds:
+        which = "multiply-adds" if t.roof.bound == "compute" else "memory"
+        rows.append(("roofline", f"{100 * t.roof.seconds / m:.0f} % of the limit, {scaled(t.roof.seconds, 's')} by {which} ({', '.join(known)}, measured here)"))
+        if not limit and t.operations:
+            rows.append(("", f"no limit is known for {dtype} arithmetic, so only memory is compared"))
+    if t.load > BUSY * machine["threads"]:
+        rows.append(("note", f"other work was running (load {t.load:.1f} on {machine['threads']} threads): an idle machine is faster"))
+    if t.peer:
+        p = median(t.peer_times)
+        rows.append((t.peer, f"{scaled(p, 's')} median, +-{100 * spread(t.peer_times):.1f} %, in turn with ours: {_ratio(p / m)}"))
+    return f"{name}  {' '.join(words)}\n{_table(rows)}"
+
+
+def _ratio(r: float) -> str:
+    return f"dslc is {r:.2f}x as fast" if r >= 1 else f"dslc is {r:.2f}x as fast (slower)"
+
+
+def _verdict(v: Any, against: str) -> str:
+    if v.wrong:
+        return f"WRONG: {v.wrong} of {v.elements} elements of {v.name}, {v.first}; against {against}"
+    exact = "equal" if v.difference == 0 else f"largest error {v.difference:.2g}, {v.part:.2g} of what is allowed"
+    return f"right: {v.elements} elements of {v.name}, {exact}; against {against}"
+
+
+# ---------------------------------------------------------------- build, inspect, opt
+def build(a: Namespace, tell: Tell) -> int:
+    """`dslc build`."""
+    kernel, printed = find_kernel(a.kernel), []
+    wanted = {name.replace("_", " ") if name == "front_end" else name for name in a.print_after}
+
+    def observe(name: str, stage: Kernel) -> None:
+        tell(f"after {name}")
+        if name in wanted:
+            printed.append(name)
+            print(f"// after {name}\n{show(stage)}", end="")
+
+    data = build_artifact(kernel, a.target, read_settings(kernel, a.settings), Path(a.output), a.save_stages, observe)
+    tell("")
+    missing = sorted(wanted - set(printed))
+    check(not missing, f"there is no stage {', '.join(missing)}", hint=f"stages: {', '.join(dict.fromkeys(data['stages']))}")
+    if a.json:
+        _print_json(data)
+    elif not wanted:
+        spec = data["specialisation"]
+        words = [f"{n}={v}" for part in ("dtypes", "consts") for n, v in spec[part].items()]
+        print(f"{data['kernel']} for {data['target']}: {' '.join(words)}\n" + _table(
+            [("folder", a.output), ("files", ", ".join(data["files"])), ("manifest", f"{data['kernel']}.json"), ("compiler", data["compiler"]["version"])]))
+    return 0
+
+
+def inspect(a: Namespace, sizes: Mapping[str, int]) -> int:
+    """`dslc inspect`."""
+    kernel = find_kernel(a.kernel)
+    s = setup(kernel, read_settings(kernel, a.settings), sizes)
+    placed, dims = lowered_for(kernel, s, a.target)
+    counts = ledger(placed, dims, {n: v for n, v in s.given.items() if not hasattr(v, "dtype")})
+    limits = backend_of(a.target).peak()
+    roof = roofline(counts.flops, counts.compulsory, limits, counts.dtype())
+    if a.json:
+        _print_json({"kernel": kernel.__name__, "target": a.target, **_settings(s), **counts.as_data(), "limits_measured_here": dict(limits),
+                     "compute_s": roof.compute, "memory_s": roof.memory, "bound": roof.bound})
+        return 0
+    words = [*(f"{n}={d}" for n, d in s.dtypes.items()), *(f"{n}={_word(v)}" for n, v in s.numbers.items())]
+    print(f"{kernel.__name__} for {a.target}: {' '.join(words)}\n{_table(_ledger_rows(counts))}")
+    times = [f"{scaled(x, 's')} by {what}" for x, what in ((roof.compute, "multiply-adds"), (roof.memory, "memory")) if x is not None]
+    print(_table([("least time", f"{', '.join(times) or 'unknown'} (limits measured here)")]))
+    return 0
+
+
+def _ledger_rows(c: Ledger) -> list[tuple[str, str]]:
+    sampled = "" if c.sampled == c.programs else f", {c.sampled} of them counted and averaged"
+    rows = [("programs", f"{c.programs}{sampled}")]
+    rows += [("operations" if first else "", f"{scaled(n, '').strip()} {kind}") for first, (kind, n) in zip((True, *[False] * 9), ((k, n) for k, n in c.operations.items() if n), strict=False)]
+    rows += [("read", ", ".join(f"{n} {scaled(b, 'B')}" for n, b in c.read.items()) or "nothing"), ("written", ", ".join(f"{n} {scaled(b, 'B')}" for n, b in c.written.items()))]
+    rows += [("traffic", f"{scaled(c.traffic, 'B')} between tensors and tiles, all programs"), ("compulsory", f"{scaled(c.compulsory, 'B')}: each tensor once"),
+             ("intensity", f"{c.intensity:.3g} operations to a compulsory byte")]
+    rows += [("scratch", ", ".join(f"{s} {scaled(b, 'B')}" for s, b in c.spaces.items()) + " for one program")] if c.spaces else []
+    return [*rows, *(("note", n) for n in c.notes)]
+
+
+def opt(a: Namespace) -> int:
+    """`dslc opt`."""
+    if a.file == "-":
+        text = sys.stdin.read()
+    else:
+        try:
+            text = Path(a.file).read_text()
+        except OSError as e:
+            raise DslError(f"cannot read {a.file}: {e.strerror}", hint="- reads standard input") from None
+    extra = dict(backend_of(a.target).own_passes) if a.target else {}
+    print(show(run_passes(parse(text, "<stdin>" if a.file == "-" else a.file), a.passes, extra=extra)), end="")
+    return 0
+
+
+# ---------------------------------------------------------------- ops
+def ops(a: Namespace) -> int:
+    """`dslc ops`."""
+    if a.name is not None:
+        near = get_close_matches(a.name, OPS, 1)
+        check(a.name in OPS, f"there is no op {a.name!r}", hint=f"did you mean {near[0]}?" if near else "dslc ops lists them")
+        if a.json:
+            _print_json(_op_data(OPS[a.name]))
+        else:
+            print(_op_text(OPS[a.name]))
+        return 0
+    rows = [row for name, row in OPS.items() if "." not in name]
+    if a.json:
+        _print_json([_op_data(row) for row in rows])
+    elif a.markdown:
+        print(_markdown(rows))
+    else:
+        print(_table([("op", "class", "signature", "error"), *((r.name, r.numeric, r.signature, r.error) for r in rows)], ""))
+    return 0
+
+
+def _op_data(row: OpDef) -> dict[str, Any]:
+    return {"name": row.name, "signature": row.signature, "group": _GROUPS.get(row.group, row.group), "class": row.numeric, "error": row.error, "rule": row.rule,
+            "effect": row.effect, "elementwise": row.elementwise, "language": row.language, "doc": row.doc,
+            "attributes": {n: "required" if d is REQUIRED else d for n, d in row.attrs}}
+
+
+def _op_text(row: OpDef) -> str:
+    lines = [("signature", row.signature), ("class", f"{row.numeric}, {_NUMERIC[row.numeric]}"), ("error", row.error or "none"), ("promotion", row.rule),
+             ("group", _GROUPS.get(row.group, row.group)), ("written as", f"tile.{row.name}" if row.language else "an operator, a statement, or by passes")]
+    return f"{row.name}: {row.doc}\n{_table(lines)}"
+
+
+def _markdown(rows: Sequence[OpDef]) -> str:
+    """One table for each group of the language."""
+    def cell(text: str) -> str:
+        return text.replace("|", "\\|").replace("\n", " ")
+
+    parts = []
+    for group, title in _GROUPS.items():
+        mine = [r for r in rows if r.group == group]
+        lines = [f"| `{cell(r.signature)}` | {r.numeric} | {cell(r.error)} | {cell(' '.join(r.doc.split()))} |" for r in mine]
+        parts += [f"### {title}\n\n| signature | class | error | meaning |\n|---|---|---|---|\n" + "\n".join(lines)] if mine else []
+    return "\n\n".join(parts)
+
+
+# ---------------------------------------------------------------- targets, doctor, cache
+def targets_known(a: Namespace) -> int:
+    """`dslc targets`."""
+    data = []
+    for name in targets():
+        backend = backend_of(name)
+        rows = backend.toolchain.report()
+        chosen = next((r for r in rows if r["chosen"]), None)
+        data.append({"name": name, "compiler": chosen["version"] if chosen else None, "lacks": sorted(backend.lacks | unspelled(backend)),
+                     "devices": list(backend.devices or (backend.name,)), "passes": list(backend.passes)})
+    if a.json:
+        _print_json(data)
+    else:
+        print(_table([("target", "compiler", "arrays on", "lacks"), *((d["name"], d["compiler"] or "none: see `dslc doctor`", ", ".join(d["devices"]),
+                                                                        ", ".join(d["lacks"]) or "nothing") for d in data)], ""))
+    return 0
+
+
+def doctor(a: Namespace) -> int:
+    """`dslc doctor`: 1 if a target has no compiler."""
+    name, features = processor()
+    compilers = {t: backend_of(t).toolchain.report() for t in targets()}
+    packages = {p: _version(p) for p in _PACKAGES}
+    variables = {n: v for n, v in sorted(os.environ.items()) if n.startswith("DSLC_")}
+    data = {"dslc": RELEASE, "python": platform.python_version(), "system": f"{platform.system()} {platform.machine()}", "processor": name, "features": features,
+            "threads": threads(), "packages": packages, "compilers": compilers, "cache": shared_cache().info(), "variables": variables}
+    without = [t for t, rows in compilers.items() if not any(r["chosen"] for r in rows)]
+    if a.json:
+        _print_json(data)
+        return 1 if without else 0
+    print(_table([("dslc", f"{RELEASE}, Python {data['python']}, {data['system']}"), ("packages", ", ".join(f"{p} {v or 'MISSING'}" for p, v in packages.items())),
+                  ("processor", name), ("features", " ".join(features) or "unknown"), ("threads", f"{threads()} ({'DSLC_THREADS' if 'DSLC_THREADS' in variables else 'all that this process may use'})"),
+                  ("cache", _cache_text(shared_cache().info())), *(("variable", f"{n}={v}") for n, v in variables.items())], ""))
+    for t, rows in compilers.items():
+        print(f"compilers for {t}, in the order looked at")
+        print(_table([(("*" if r["chosen"] else "+" if r["found"] else "-"), r["name"], r["version"] or r["reason"], r["why"] if r["found"] else "") for r in rows]))
+        print("  * is used, + would work, - does not" if t not in without else "  none works: apt-get install g++, or pip install 'dslc[toolchains]', or set DSLC_CXX")
+    return 1 if without else 0
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _cache_text(info: Mapping[str, Any]) -> str:
+    return f"{info['path']}: {info['entries']} builds, {scaled(float(info['bytes']), 'B')}, {'writable' if info['writable'] else 'NOT writable'}"
+
+
+def cache(a: Namespace) -> int:
+    """`dslc cache info` and `dslc cache clear`."""
+    here = shared_cache()
+    if a.action == "info":
+        if a.json:
+            _print_json(here.info())
+        else:
+            print(_cache_text(here.info()))
+        return 0
+    gone = here.clear()
+    if a.json:
+        _print_json({"removed_bytes": gone})
+    else:
+        print(f"removed {scaled(float(gone), 'B')} from {here.root}")
+    return 0
