@@ -12,9 +12,9 @@ import numpy as np
 
 from .backend import Backend
 from .errors import DslError
-from .ir import Arg, Body, Const, Kernel, Op, Operand, Span, Value, count_uses
+from .ir import Arg, Body, Const, Kernel, Op, Operand, Value, count_uses
 from .ops import OPS
-from .types import DType, Space, TileType
+from .types import DType, Space
 
 INLINE = 48             # characters: longer scalar expressions get a name of their own, so that lines stay readable
 LAST = 110              # characters: the limit for an expression that is a whole right-hand side
@@ -239,17 +239,6 @@ def _literal(c: Const, ctype: str) -> dict[str, Any]:
     return {"kind": kind, "digits": digits.lstrip("-"), "type": ctype, "negative": bool(np.signbit(v)), "dtype": c.dtype.name}
 
 
-def render(backend: Backend, kernel: Kernel) -> dict[str, str]:
-    """The source files of a placed kernel for a target, by file name, and nothing else: the same input gives the same bytes.
-
-    Raises DslError for an op that the target cannot say.
-    """
-    scope = Scope(backend, kernel)
-    context = backend.frame(kernel, scope)
-    env = environment(backend.folder)
-    return {file.format(name=kernel.name): tidy(env.get_template(template).render(**context)) for file, template in backend.files.items()}
-
-
 def tidy(text: str) -> str:
     """No blanks at line ends, no runs of empty lines."""
     text = re.sub(r"[ \t]+\n", "\n", text)
@@ -260,7 +249,3 @@ def unspelled(backend: Backend) -> set[str]:
     """Ops that the backend has neither a macro for nor lists as lacking."""
     silent = {"yield", "assume", "grid", "coordinate"}
     return {name for name in OPS if "." not in name} - set(macros(backend.folder)) - set(backend.lacks) - silent
-
-
-def is_tile(v: Operand) -> bool:
-    return isinstance(v, Value) and isinstance(v.type, TileType) and bool(v.type.shape) and not isinstance(v, Span)

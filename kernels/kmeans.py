@@ -4,7 +4,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-
 from dslc import const, tile, tile_kernel
 from dslc.runtime.library import Example, Expected, Given
 

@@ -5,7 +5,6 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-
 from dslc import const, tile, tile_kernel
 from dslc.runtime.library import Example, Expected, Given
 

@@ -1,7 +1,6 @@
 """The C interface of a launcher: one struct of pointers, strides, scalars and dimensions, and how Python fills it."""
 from __future__ import annotations
 
-import struct
 from dataclasses import dataclass
 
 from dslc.ir import Kernel, Value, walk
@@ -72,7 +71,3 @@ def pack_format(members: tuple[Field, ...]) -> str:
             return code(f.dtype)
         return "P" if f.kind == "pointer" else f"{f.count}q" if f.kind == "strides" and f.count else "q" if f.kind == "dim" else ""
     return "@" + "".join(one(f) for f in members)
-
-
-def packer(members: tuple[Field, ...]) -> struct.Struct:
-    return struct.Struct(pack_format(members))

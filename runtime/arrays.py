@@ -5,6 +5,7 @@ NumPy arrays take a path of their own, because converting the arguments is most 
 from __future__ import annotations
 
 import ctypes
+import math
 import struct
 import sys
 from collections.abc import Callable
@@ -274,3 +275,24 @@ def overlap(a: Array, b: Array) -> bool:
         return bool(_shares_memory(np.asarray(_Described(a)), np.asarray(_Described(b)), max_work=100_000))
     except np.exceptions.TooHardError:
         return True
+
+
+def overlaps_itself(a: Array) -> bool:
+    """Whether two elements of `a` share memory; also True where finding out would take too long."""
+    if 0 in a.shape:
+        return False
+    axes = sorted((abs(s), n) for s, n in zip(a.strides, a.shape, strict=True) if n > 1)
+    reach = 0
+    for step, n in axes:
+        if step <= reach:
+            break
+        reach += step * (n - 1)
+    else:
+        return False
+    count = math.prod(a.shape)
+    if count > 1 << 20 or any(s == 0 for s, _ in axes):
+        return True
+    offsets = np.zeros(1, np.int64)
+    for step, n in axes:
+        offsets = np.add.outer(offsets, step * np.arange(n)).ravel()
+    return len(np.unique(offsets)) < count

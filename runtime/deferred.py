@@ -1,23 +1,24 @@
 """Modules that are costly to import and needed only when something is compiled."""
 from __future__ import annotations
 
-import importlib.util
-import sys
+from importlib import import_module
 from types import ModuleType
+from typing import Any
+
+
+class _Deferred(ModuleType):
+    """Stands for a module until one of its attributes is read."""
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(import_module(self.__name__), name)
+        self.__dict__[name] = value
+        return value
 
 
 def deferred(name: str) -> ModuleType:
-    """The module `name`, imported when one of its attributes is first read (importlib.util.LazyLoader).
+    """The module `name`, imported when one of its attributes is first read, by however many threads at once.
 
-    A hot start, which finds its kernel in the cache, then pays for neither parser nor template engine.
+    A hot start, which finds its kernel in the cache, then pays for neither parser nor template engine.  (importlib.util.LazyLoader does
+    this too, but before Python 3.12 a second thread could see the module half executed.)
     """
-    if name in sys.modules:
-        return sys.modules[name]
-    spec = importlib.util.find_spec(name)
-    if spec is None or spec.loader is None:
-        raise ModuleNotFoundError(f"no module named {name!r}", name=name)
-    spec.loader = importlib.util.LazyLoader(spec.loader)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
+    return _Deferred(name)

@@ -21,8 +21,8 @@ from dslc.source import read_source
 from dslc.syntax import check_syntax, constant_text, fingerprint
 from dslc.types import DTYPES, DType
 
-from .arrays import Array, as_array, overlap
-from .binding import Binding, bind, plain_constant
+from .arrays import Array, as_array, overlap, overlaps_itself
+from .binding import LINE, Binding, bind, plain_constant
 from .binding import scalar as bound_scalar
 from .cache import Entry, digest, shared_cache
 from .version import VERSION
@@ -63,6 +63,9 @@ class TileKernel:
         self._positional = tuple(p.arg for p in source.parameters if p not in source.tree.args.kwonlyargs)
         self._named = frozenset(p.arg for p in source.parameters)
         self._consts = frozenset(self.definition.consts)
+        self._arguments = tuple(p.arg for p in source.parameters if p.arg not in self._consts)
+        self._mixed = self._arguments != self._positional       # constants by position, or arrays by name only: every call is put in order
+        check("target" not in self._named, "a parameter cannot be called 'target'", source.loc(source.tree), hint="target= of a call names the backend")
         self._plans: dict[Any, _Plan] = {}
 
     def __repr__(self) -> str:
@@ -75,10 +78,10 @@ class TileKernel:
         `target` names a backend; else DSLC_TARGET, else the device the arrays are on.  DslError before anything runs if an argument does
         not fit; after it for what only data can show (a scatter that names an element twice).
         """
-        if named and not named.keys() <= self._consts:
+        if self._mixed or (named and not named.keys() <= self._consts):
             args, named = self._in_order(args, named)
         values = [_view(v) for v in args]
-        key = (target or os.environ.get("DSLC_TARGET"), *[v[1:6] if type(v) is Array else v if v is None else type(v) for v in values], *named.items())
+        key = (target or os.environ.get("DSLC_TARGET"), *[_kind(v) for v in values], *[(n, v, repr(v)) for n, v in named.items()])
         try:
             plan = self._plans.get(key)
         except TypeError:
@@ -103,7 +106,7 @@ class TileKernel:
             low, high = mine.pointer - reach[w][0], mine.pointer + reach[w][1]
             for n, other in arrays:
                 if n != w and low < other.pointer + reach[n][1] and other.pointer - reach[n][0] < high and overlap(mine, other):
-                    raise DslError(f"{self.__name__}: {name} is written and overlaps {self._positional[n]}", hint="pass a copy of one of them")
+                    raise DslError(f"{self.__name__}: {name} is written and overlaps {self._arguments[n]}", hint="pass a copy of one of them")
 
     def _failure(self, status: int, plan: _Plan) -> DslError:
         if status == NO_MEMORY:
@@ -112,11 +115,11 @@ class TileKernel:
         return DslError(message, loc)
 
     # ------------------------------------------------------------ a call of a new shape
-    def _given(self, args: tuple[Any, ...], named: dict[str, Any]) -> dict[str, Any]:
-        """Values by parameter name, defaults filled in."""
-        check(len(args) <= len(self._positional), f"{self.__name__} takes {len(self._positional)} arguments, {len(args)} were given",
-              hint=f"{self.__name__}({', '.join(self._positional)}); constants are named")
-        given = dict(zip(self._positional, args, strict=False))
+    def _given(self, args: tuple[Any, ...], named: dict[str, Any], order: tuple[str, ...]) -> dict[str, Any]:
+        """Values by parameter name, defaults filled in; `order` names the parameters that `args` are for."""
+        check(len(args) <= len(order), f"{self.__name__} takes {len(order)} arguments, {len(args)} were given",
+              hint=f"{self.__name__}({', '.join(order)}); constants are named")
+        given = dict(zip(order, args, strict=False))
         for name, value in named.items():
             check(name in self._named, f"{self.__name__} has no parameter {name!r}", hint=", ".join(sorted(self._named)))
             check(name not in given, f"{self.__name__}: {name} is given twice")
@@ -125,12 +128,15 @@ class TileKernel:
 
     def bound(self, args: tuple[Any, ...], named: dict[str, Any]) -> Binding:
         """The call's arguments, checked against the signature."""
+        return self._bind(self._given(args, named, self._positional))
+
+    def _bind(self, given: dict[str, Any]) -> Binding:
         self._read_annotations()
-        return bind(self.definition, self._given(args, named), lambda name, v: _read(name, v))
+        return bind(self.definition, given, lambda name, v: _read(name, v))
 
     def _plan(self, args: tuple[Any, ...], named: dict[str, Any], target: str | None, key: Any) -> _Plan:
         try:
-            b = self.bound(args, named)
+            b = self._bind(self._given(args, named, self._arguments))
         except DslError as e:
             raise DslError(f"{self.__name__}: {e.message}", e.loc, hint=e.hint) from None
         backend = self._backend(b, target)
@@ -141,9 +147,9 @@ class TileKernel:
         return plan
 
     def _in_order(self, args: tuple[Any, ...], named: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        given = self._given(args, named)
-        consts = {n: v for n, v in named.items() if n in self._consts}
-        return tuple(given.get(n) for n in self._positional if n not in self.definition.consts), consts
+        """The arguments that are no constants, in the signature's order, and the constants by name."""
+        given = self._given(args, named, self._positional)
+        return tuple(given.get(n) for n in self._arguments), {n: given[n] for n in self.definition.consts if n in given}
 
     def _backend(self, b: Binding, target: str | None) -> Backend:
         devices = {x.device.partition(":")[0] for x in b.arrays.values()}
@@ -184,7 +190,7 @@ class TileKernel:
         race = find_race(data["accesses"], b.dims, {n: b.extents[n] for n in b.arrays})
         check(race is None, race[0] if race else "", Loc(*race[1]) if race and race[1] else None, hint="give each program its own elements, or use atomics")
         launch = backend.toolchain.load(entry.path / data["binary"], data["name"])
-        order = {n: i for i, n in enumerate(self._positional)}
+        order = {n: i for i, n in enumerate(self._arguments)}
         template, pointers, scalars = [], [], []
         for kind, name, dtype, _count in data["members"]:
             if kind == "pointer":
@@ -202,9 +208,8 @@ class TileKernel:
         for n in data["written"]:
             x = b.arrays[n]
             check(x.writable, f"{self.__name__}: {n} is written, and {x.note or 'the array is read-only'}", hint="pass a writable array")
-            repeats = 0 not in x.shape and any(s == 0 and d > 1 for s, d in zip(x.strides, x.shape, strict=True))
-            check(not repeats, f"{self.__name__}: {n} is written and overlaps itself (a stride of 0)", hint="pass a copy")
-        reach = [_reach(b.arrays[n]) if n in b.arrays else (0, 0) for n in self._positional]
+            check(not overlaps_itself(x), f"{self.__name__}: {n} is written and overlaps itself", hint="pass a copy")
+        reach = [_reach(b.arrays[n]) if n in b.arrays else (0, 0) for n in self._arguments]
         sites = tuple((m, Loc(*loc) if loc else None) for m, loc in data["sites"])
         return _Plan(launch, struct.Struct(data["format"]).pack, tuple(template), tuple(pointers), tuple(scalars), tuple(reach), tuple(written), sites)
 
@@ -279,7 +284,7 @@ class TileKernel:
 
         Programs run in `order` ("forward", "reverse", "shuffle" by `seed`); each written element must have one owner.
         """
-        b = self.bound(*self._in_order(args, named))
+        b = self.bound(args, named)
         kernel = lowering.value_form(self.definition, b.spec)
         kernel = lowering.lower(kernel, backend_of(target)) if placed else kernel
         arrays = {n: _numpy(x) for n, x in b.arrays.items()}
@@ -290,7 +295,23 @@ class TileKernel:
 
 
 def _view(value: Any) -> Any:
-    return as_array(value) if hasattr(value, "dtype") and getattr(value, "ndim", 1) else value
+    """Whatever can be one as an Array; what cannot, scalars among it, as it is."""
+    if type(value) is not np.ndarray and (type(value) in _SCALARS or isinstance(value, np.generic)) or getattr(value, "ndim", 1) == 0:
+        return value
+    try:
+        return as_array(value)
+    except DslError:                # of an argument that should be an array, `bind` will say the same
+        return value
+
+
+_SCALARS = (int, float, bool, type(None))
+
+
+def _kind(value: Any) -> Any:
+    """What of an argument a plan depends on: of an array dtype, shape, strides, rights, device and alignment, of a scalar its type."""
+    if type(value) is Array:
+        return value[1:7] if value[0] % LINE == 0 else (value[1:7], "unaligned")
+    return value if value is None else type(value)
 
 
 def _read(name: str, value: Any) -> Array | None:

@@ -14,7 +14,6 @@ from math import prod
 from typing import Any
 
 import numpy as np
-
 from dslc.ir import Body, Const, Kernel, Op, Operand, Span, Value, walk
 from dslc.ops import OPS
 from dslc.ops.control import access_shape

@@ -9,7 +9,6 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-
 from dslc.backend import backend_of
 from dslc.dims import dim_names, dim_text, evaluate
 from dslc.errors import DslError, check

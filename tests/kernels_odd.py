@@ -2,7 +2,7 @@
 
 Not a test itself.  A case is a function that returns launches; the same seeds give the same data under both.
 """
-# ruff: noqa: F821, F722, F841 -- annotations of kernels are not Python
+# ruff: noqa: F841 -- annotations of kernels are not Python
 from dataclasses import dataclass, field
 from typing import Any
 
