@@ -60,6 +60,7 @@ class Scope:
         self.sites: list[tuple[str, Any]] = []              # failures that generated code can report, by status number
         self.line: tuple[str, int] | None = None
         self.strides: dict[str, str] = {}
+        self.windows: dict[Value, tuple[str, bool]] = {}    # places that are read in their tensor: the window's name, and whether transposed
         self.bases: dict[Space, int] = {}                   # bytes before each space's arena, where a target lays them end to end
         for v in (*kernel.params, *kernel.dims):
             self.name(v)

@@ -10,9 +10,7 @@ class _Deferred(ModuleType):
     """Stands for a module until one of its attributes is read."""
 
     def __getattr__(self, name: str) -> Any:
-        value = getattr(import_module(self.__name__), name)
-        self.__dict__[name] = value
-        return value
+        return getattr(import_module(self.__name__), name)
 
 
 def deferred(name: str) -> ModuleType:

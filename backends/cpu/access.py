@@ -163,7 +163,31 @@ def load(op: Op, scope: Scope) -> dict[str, Any]:
     row = " + ".join([parenthesised(scope.name(target)), *terms]) if not scalar else ""
     loops = a.loops.loops(vector=a.row is None)
     return {"kind": "scalar" if scalar else "row" if a.row is not None else "element", "loops": loops, "lets": a.lets, "to": to, "row": row,
-            "tensor": a.name, "offset": a.offset(), "inside": a.inside(), "pad": pad, "value": value, **context}
+            "tensor": a.name, "offset": a.offset(), "inside": a.inside(), "pad": pad, "value": value, **context,
+            "window": window(op, scope, a) if op.attr("window") else None}
+
+
+def window(op: Op, scope: Scope, a: _Access) -> dict[str, Any]:
+    """The pointer and strides of a window, and the condition that it lies inside the tensor."""
+    coords, name = op.args[1:], scope.name(op.into[0])
+    spans = [d for d, c in enumerate(coords) if isinstance(c, Span)]
+    conditions, parts = [], []
+    for d, c in enumerate(coords):
+        start = scope.atom(c.start if isinstance(c, Span) else c)
+        if start != "0":
+            parts.append(start if d in a.tensor.unit else f"{start} * {a.stride(d)}")
+        if d in op.attr("inside", ()):
+            continue
+        bound = scope.dim(a.tensor.dims[d])
+        if isinstance(c, Span):
+            bound = scope.say("least", bound, scope.scalar(c.stop)) if c.stop is not None else bound
+            conditions.append(scope.say("spans", start, c.extent, bound))
+        else:
+            conditions.append(scope.say("within", start, bound))
+    here = scope.fresh(f"{name}_window")
+    scope.windows[op.into[0]] = (here, False)
+    return {"name": here, "fits": scope.say("both", conditions) or "true", "at": " + ".join(parts) or "0", "strides": [a.stride(d) for d in spans],
+            "home": name, "home_strides": list(op.into[0].tile.strides), "type": scope.type(a.tensor.dtype)}
 
 
 def _row_context(a: _Access) -> dict[str, Any]:

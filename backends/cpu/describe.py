@@ -48,6 +48,9 @@ def _alloc(op: Op, scope: Scope) -> Context:
 def _view(op: Op, scope: Scope) -> Context:
     (source,), start = op.args, op.attr("start", 0)
     name = _name(source, scope)
+    if source in scope.windows:
+        here, turned = scope.windows[source]
+        scope.windows[op.result] = (here, not turned)
     scope.names[op.result] = f"{name} + {start}" if start else name
     return {}
 
@@ -211,11 +214,22 @@ def _unsigned(dtype: DType) -> DType:
 
 
 def _dot(op: Op, scope: Scope) -> Context:
-    a, b, (into,) = op.args[0], op.args[1], op.into
-    ta, tb = _place(a), _place(b)
-    return {"function": "dot_tf32" if op.attr("precision") else "dot", "m": ta.shape[0], "n": tb.shape[1], "k": ta.shape[1],
-            "acc": scope.name(into), "acc_row": into.tile.strides[0], "a": _name(a, scope), "a_row": ta.strides[0], "a_col": ta.strides[1],
-            "b": _name(b, scope), "b_row": tb.strides[0], "b_col": tb.strides[1], "accumulate": "true" if len(op.args) == 3 else "false"}
+    (into,) = op.into
+    a, a_row, a_col = _factor(op.args[0], scope)
+    b, b_row, b_col = _factor(op.args[1], scope)
+    return {"function": "dot_tf32" if op.attr("precision") else "dot", "m": into.tile.shape[0], "n": into.tile.shape[1], "k": _place(op.args[0]).shape[1],
+            "acc": scope.name(into), "acc_row": into.tile.strides[0], "a": a, "a_row": a_row, "a_col": a_col, "b": b, "b_row": b_row, "b_col": b_col,
+            "accumulate": "true" if len(op.args) == 3 else "false"}
+
+
+def _factor(v: Operand, scope: Scope) -> tuple[str, Any, Any]:
+    """Pointer, row stride and column stride of an operand of dot: a place, or a window, whose axes a transposed view swaps."""
+    t = _place(v)
+    if v not in scope.windows:
+        return _name(v, scope), t.strides[0], t.strides[1]
+    name, turned = scope.windows[v]  # type: ignore[index]
+    row, col = scope.say("window_stride", name, 1 if turned else 0), scope.say("window_stride", name, 0 if turned else 1)
+    return scope.say("window_data", name), row, col
 
 
 def panel_bytes(op: Op, scope: Scope) -> str:

@@ -9,6 +9,13 @@
 DSLC_FN bool within(index_t i, index_t n) { return i >= 0 && i < n; }  // n may be negative: a stop is
 DSLC_FN index_t least(index_t a, index_t b) { return a < b ? a : b; }
 DSLC_FN index_t most(index_t a, index_t b) { return a > b ? a : b; }
+// Whether n elements from `start` on all lie in 0..size-1.
+DSLC_FN bool spans(index_t start, index_t n, index_t size) { return start >= 0 && start + n <= size; }
+// A tile read where it stands: in its tensor, or in a padded copy.
+template <class T> struct Window {
+    const T *data;
+    index_t row, col;
+};
 constexpr size_t largest(size_t a, size_t b) { return a > b ? a : b; }
 template <class T> DSLC_FN T *at(u8 *scratch, size_t offset) { return (T *)__builtin_assume_aligned(scratch + offset, 64); }
 
