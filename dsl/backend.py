@@ -1,12 +1,10 @@
 """What a target must say about itself, and where targets are found."""
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import import_module
-from importlib.metadata import entry_points
 from pathlib import Path
 from pkgutil import iter_modules
 from types import ModuleType
@@ -14,6 +12,7 @@ from typing import Any, Protocol
 
 from .errors import DslError, check
 from .ir import Kernel, Op
+from .runtime.deferred import deferred
 from .types import DTYPES
 
 
@@ -66,12 +65,19 @@ class Backend:
             raise ValueError(f"backend {self.name}: {self.folder} is not a folder")
 
 
+_plugins = deferred("dslc.plugins")
+
+
 @lru_cache(maxsize=1)
+def _own() -> tuple[str, ...]:
+    """Targets that are folders of dslc.backends."""
+    package = import_module("dslc.backends")
+    return tuple(m.name for m in iter_modules(package.__path__) if m.ispkg and (Path(package.__path__[0]) / m.name / "ops.j2").exists() and m.name != "common")
+
+
 def targets() -> tuple[str, ...]:
     """Names of all targets, without importing them: folders of dslc.backends, and entry points of the group `dslc.backends`."""
-    package = import_module("dslc.backends")
-    own = [m.name for m in iter_modules(package.__path__) if m.ispkg and (Path(package.__path__[0]) / m.name / "ops.j2").exists() and m.name != "common"]
-    return tuple(sorted({*own, *(e.name for e in entry_points(group="dslc.backends"))}))
+    return tuple(sorted({*_own(), *_plugins.plugins()}))
 
 
 _registered: dict[str, Backend] = {}
@@ -87,11 +93,11 @@ def backend_of(target: str) -> Backend:
     name = target.partition(":")[0]
     if name in _registered:
         return _registered[name]
-    known = targets()
-    check(name in known, f"no target is called {name!r}", hint=f"known targets: {', '.join((*known, *_registered))}")
-    own = f"dslc.backends.{name}"
-    entry = next((e for e in entry_points(group="dslc.backends") if e.name == name), None) if own not in sys.modules else None
-    module: ModuleType = entry.load() if entry is not None else import_module(own)
+    if name in _own():
+        module: ModuleType = import_module(f"dslc.backends.{name}")
+    else:
+        check(name in _plugins.plugins(), f"no target is called {name!r}", hint=f"known targets: {', '.join((*targets(), *_registered))}")
+        module = _plugins.plugins()[name].load()
     found = getattr(module, "BACKEND", None)
     if not isinstance(found, Backend):
         raise DslError(f"{module.__name__} has no BACKEND")

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from math import prod
 from typing import Any
@@ -160,7 +160,7 @@ class TileType:
     @property
     def value(self) -> TileType:
         """The same tile without its place."""
-        return replace(self, place=None)
+        return self if self.place is None else TileType(self.dtype, self.shape)
 
     @cached_property
     def strides(self) -> tuple[int, ...]:

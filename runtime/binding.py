@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+import numpy as np
 from dslc.definition import Definition, Specialisation, TileFunction
 from dslc.dims import Annotation, Dim, dim_names, dim_text, evaluate
 from dslc.errors import DslError, check
@@ -139,7 +140,8 @@ def scalar(name: str, dtype: DType, value: Any) -> Any:
         value = value.item()
     if dtype.kind == "f":
         check(isinstance(value, int | float) and not isinstance(value, bool), f"{name}: expected {dtype}, got {type(value).__name__}")
-        rounded = dtype.numpy.type(value)
+        with np.errstate(over="ignore"):
+            rounded = dtype.numpy.type(value)
         return float(rounded) if dtype.bits >= 32 else int(rounded.view(f"u{dtype.bytes}"))
     if dtype.kind == "b":
         check(isinstance(value, bool), f"{name}: expected bool, got {type(value).__name__}")

@@ -324,7 +324,9 @@ def _read(name: str, value: Any) -> Array | None:
 
 
 def _scalar(name: str, dtype: DType, value: Any) -> Any:
-    if (type(value) is float and dtype.bits == 64) or (type(value) is int and dtype.kind == "i" and dtype.lo <= value <= dtype.hi):
+    if type(value) is float and dtype.kind == "f" and (dtype.bits == 64 or (dtype.bits == 32 and -3e38 < value < 3e38)):
+        return value                # the argument block rounds
+    if type(value) is int and dtype.kind == "i" and dtype.lo <= value <= dtype.hi:
         return value
     return bound_scalar(name, dtype, value)
 

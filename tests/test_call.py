@@ -1,6 +1,7 @@
 """The call: what is refused and how, what arrays are taken, what is compiled once, and what happens when something breaks."""
 from __future__ import annotations
 
+import importlib.util
 import mmap
 import os
 import subprocess
@@ -140,7 +141,7 @@ def test_output_that_overlaps_itself() -> None:
 # ---------------------------------------------------------------- what is taken
 def test_strides(out: Any) -> None:
     big = np.arange(2000, dtype=f32).reshape(40, 50)
-    for x in (big[:3, :10], big[::13, ::5], big[2::-1, 9::-1], big.T[:3, :10], big[5:2:-1, ::-5], np.broadcast_to(f32(3), (3, 10)), np.broadcast_to(big[0, :10], (3, 10)),
+    for x in (big[:3, :10], big[::14, ::5], big[2::-1, 9::-1], big.T[:3, :10], big[5:2:-1, ::-5], np.broadcast_to(f32(3), (3, 10)), np.broadcast_to(big[0, :10], (3, 10)),
               np.asfortranarray(big[:3, :10])):
         scale(x, out)
         assert np.array_equal(out, x * 2)
@@ -451,7 +452,7 @@ def test_a_hot_start_compiles_and_imports_nothing(tmp_path: Path) -> None:
         subprocess.Popen = refuse
         double(x, y)
         assert (y == x * 2).all()
-        heavy = {"jinja2", "lark", "dslc.runtime.lowering", "dslc.frontend", "dslc.passes", "dslc.render", "dslc.interpret", "pycparser"} & set(sys.modules)
+        heavy = {"jinja2", "lark", "dslc.runtime.lowering", "dslc.frontend", "dslc.passes", "dslc.render", "dslc.interpret"} & set(sys.modules)
         assert not heavy, heavy
     """)
 
@@ -561,9 +562,11 @@ def test_a_damaged_cache(tmp_path: Path) -> None:
     passes(tmp_path, "double(x, y); assert (y == x * 2).all()")
 
 
-def test_interpreter_warns_of_nothing(out: Any) -> None:
+def test_numpy_warns_of_nothing(out: Any) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        scale(np.full((3, 10), 3e38, f32), out, 1e300)
+        assert np.isinf(out).all()
         scale.interpret(np.full((3, 10), 3e38, f32), out, 10.0, placed=True)
     assert np.isinf(out).all()
 
@@ -576,3 +579,16 @@ def outside(x):
 def test_a_tile_function_is_no_function() -> None:
     with pytest.raises(DslError, match="called outside a kernel"):
         outside(1.0)
+
+
+def test_what_a_call_costs(capsys: pytest.CaptureFixture[str]) -> None:
+    """Printed and not judged: machines differ.  `python bench/call.py` prints the same."""
+    path = Path(__file__).resolve().parents[1] / "bench" / "call.py"
+    spec = importlib.util.spec_from_file_location("bench_call", path)
+    assert spec is not None and spec.loader is not None
+    bench = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(bench)
+    rows = bench.measure(200)
+    with capsys.disabled():
+        print("".join(f"\n  a call of {what}: {whole - bare:.1f} us over the C call's {bare:.1f}" for what, whole, bare in rows))
+    assert all(whole > 0 and bare > 0 for _, whole, bare in rows)

@@ -1,4 +1,4 @@
-"""The C++ primitives under the CPU target (types.h, math.h, dot.h, threads.c) against numpy, ml_dtypes and Python integers."""
+"""The C++ primitives under the CPU target (tile_types.h, tile_math.h, tile_dot.h, threads.c) against numpy, ml_dtypes and Python integers."""
 import itertools
 import math
 import os
@@ -89,11 +89,11 @@ def dot_name(kind, shape):
 
 
 def sources():
-    elementwise = ['#include "math.h"']
+    elementwise = ['#include "tile_math.h"']
     for name, out, of, expression in loops():
         elementwise.append(f'extern "C" void {name}({out} *o, const {of} *a, const {of} *b, i64 n) {{ (void)b; '
                            f"for (i64 i = 0; i < n; ++i) {{ {of} x = a[i], y = b[i]; (void)y; o[i] = {expression}; }} }}")
-    dots = ['#include "dot.h"', "alignas(64) static char scratch[1 << 20];"]
+    dots = ['#include "tile_dot.h"', "alignas(64) static char scratch[1 << 20];"]
     for kind, shape in DOTS:
         a, b, c = OPERANDS[kind]
         sizes = ", ".join(map(str, shape))
@@ -194,7 +194,7 @@ def assert_same_floats(got, want):
     np.testing.assert_array_equal(got.view(unsigned)[~nan], want.view(unsigned)[~nan])
 
 
-# ---------------------------------------------------------------- types.h
+# ---------------------------------------------------------------- tile_types.h
 @pytest.mark.parametrize("t", NARROW)
 def test_widening_is_exact(run, t):
     assert_same_floats(run(f"widen_{t}", patterns(NUMPY[t])), patterns(NUMPY[t]).astype(np.float32))
@@ -337,7 +337,7 @@ def test_random_bits(run):
     assert threefry(0, 0) == 0x6B200159                          # the published vector of Random123 (kat_vectors)
 
 
-# ---------------------------------------------------------------- math.h
+# ---------------------------------------------------------------- tile_math.h
 REFERENCE = dict(exp=np.exp, exp2=np.exp2, log=np.log, log2=np.log2, tanh=np.tanh, sin=np.sin, cos=np.cos, sqrt=np.sqrt,
                  rsqrt=lambda x: 1 / np.sqrt(x), erf=np.vectorize(math.erf, otypes=[np.float64]),
                  sigmoid=lambda x: np.where(x < 0, np.exp(-np.abs(x)), 1.0) / (1 + np.exp(-np.abs(x))))
@@ -410,7 +410,7 @@ def test_f64_functions(run, name):
     assert np.all(np.abs(run(f"{name}_f64", x) - want) <= tolerance)
 
 
-# ---------------------------------------------------------------- dot.h
+# ---------------------------------------------------------------- tile_dot.h
 def laid_out(random, dtype, rows, columns, layout):
     """A (rows, columns) view with the named strides."""
     def drawn(*shape):

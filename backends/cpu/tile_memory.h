@@ -2,7 +2,7 @@
 // A tensor's elements are addressed by an offset in elements, which is formed only for coordinates inside the tensor.
 #ifndef DSLC_MEMORY_H
 #define DSLC_MEMORY_H
-#include "types.h"
+#include "tile_types.h"
 
 #define DSLC_VECTOR _Pragma("omp simd")
 

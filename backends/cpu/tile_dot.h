@@ -7,7 +7,7 @@
 #ifndef DSLC_DOT_H
 #define DSLC_DOT_H
 
-#include "types.h"
+#include "tile_types.h"
 
 // ---------------------------------------------------------------- vectors
 // Strip height and panel width are such that accumulators, one row of the panel and one broadcast fill the register file,

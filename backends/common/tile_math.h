@@ -10,7 +10,7 @@
 #ifndef DSLC_MATH_H
 #define DSLC_MATH_H
 
-#include "types.h"
+#include "tile_types.h"
 
 // x * y + z. Both forms stay within the bounds below; the fused one is faster where it is an instruction.
 DSLC_FN f32 madd(f32 x, f32 y, f32 z) {
