@@ -47,8 +47,7 @@ class _Plan:
     template: tuple[Any, ...]                               # the block's values; pointers and scalars are overwritten
     pointers: tuple[tuple[int, int], ...]                   # (position in the block, argument)
     scalars: tuple[tuple[int, int, str, DType], ...]        # (position, argument, name, dtype)
-    reach: tuple[tuple[int, int], ...]                      # bytes before and after the pointer that each array argument spans
-    written: tuple[tuple[int, str], ...]                    # arguments that are stored to
+    apart: tuple[tuple[int, int, int, int, int, int], ...]  # (argument, its first and last byte from the pointer) of one stored to and another
     sites: tuple[tuple[str, Loc | None], ...]
 
 
@@ -80,8 +79,8 @@ class TileKernel:
         """
         if self._mixed or (named and not named.keys() <= self._consts):
             args, named = self._in_order(args, named)
-        values = [_view(v) for v in args]
-        key = (target or os.environ.get("DSLC_TARGET"), *[_kind(v) for v in values], *[(n, v, repr(v)) for n, v in named.items()])
+        values = [as_array(v) if type(v) is np.ndarray and v.ndim else _view(v) for v in args]
+        key = (target or _chosen_target(), *[_kind(v) for v in values], *([(n, v, repr(v)) for n, v in named.items()] if named else ()))
         try:
             plan = self._plans.get(key)
         except TypeError:
@@ -93,20 +92,13 @@ class TileKernel:
             block[at] = values[n].pointer
         for at, n, name, dtype in plan.scalars:
             block[at] = _scalar(name, dtype, values[n])
-        if plan.written:
-            self._check_overlap(plan, values)
+        for w, low, high, n, below, above in plan.apart:
+            mine, other = values[w], values[n]
+            if mine[0] + low < other[0] + above and other[0] + below < mine[0] + high and overlap(mine, other):
+                raise DslError(f"{self.__name__}: {self._arguments[w]} is written and overlaps {self._arguments[n]}", hint="pass a copy of one of them")
         status = plan.launch(plan.pack(*block))
         if status:
             raise self._failure(status, plan)
-
-    def _check_overlap(self, plan: _Plan, values: list[Any]) -> None:
-        reach, arrays = plan.reach, [(n, v) for n, v in enumerate(values) if type(v) is Array]
-        for w, name in plan.written:
-            mine = values[w]
-            low, high = mine.pointer - reach[w][0], mine.pointer + reach[w][1]
-            for n, other in arrays:
-                if n != w and low < other.pointer + reach[n][1] and other.pointer - reach[n][0] < high and overlap(mine, other):
-                    raise DslError(f"{self.__name__}: {name} is written and overlaps {self._arguments[n]}", hint="pass a copy of one of them")
 
     def _failure(self, status: int, plan: _Plan) -> DslError:
         if status == NO_MEMORY:
@@ -204,14 +196,14 @@ class TileKernel:
                 if order[name] < given:
                     scalars.append((len(template), order[name], name, DTYPES[dtype]))
                 template.append(b.scalars[name])
-        written = [(order[n], n) for n in data["written"]]
         for n in data["written"]:
             x = b.arrays[n]
             check(x.writable, f"{self.__name__}: {n} is written, and {x.note or 'the array is read-only'}", hint="pass a writable array")
             check(not overlaps_itself(x), f"{self.__name__}: {n} is written and overlaps itself", hint="pass a copy")
-        reach = [_reach(b.arrays[n]) if n in b.arrays else (0, 0) for n in self._arguments]
+        spans = {order[n]: _reach(x) for n, x in b.arrays.items()}
+        apart = [(w, *spans[w], n, *spans[n]) for w in (order[n] for n in data["written"]) for n in spans if n != w]
         sites = tuple((m, Loc(*loc) if loc else None) for m, loc in data["sites"])
-        return _Plan(launch, struct.Struct(data["format"]).pack, tuple(template), tuple(pointers), tuple(scalars), tuple(reach), tuple(written), sites)
+        return _Plan(launch, struct.Struct(data["format"]).pack, tuple(template), tuple(pointers), tuple(scalars), tuple(apart), sites)
 
     def _read_annotations(self) -> None:
         """Annotations as data: from the cache, or by the parser, which then remembers them."""
@@ -294,6 +286,13 @@ class TileKernel:
         interpreter.interpret(kernel, arrays, b.dims, order=order, seed=seed)
 
 
+_environment: Any = vars(os.environ).get("_data")           # reading this costs a twentieth of os.environ.get
+
+
+def _chosen_target() -> Any:
+    return _environment.get(b"DSLC_TARGET") if type(_environment) is dict else os.environ.get("DSLC_TARGET")
+
+
 def _view(value: Any) -> Any:
     """Whatever can be one as an Array; what cannot, scalars among it, as it is."""
     if type(value) is not np.ndarray and (type(value) in _SCALARS or isinstance(value, np.generic)) or getattr(value, "ndim", 1) == 0:
@@ -332,11 +331,11 @@ def _scalar(name: str, dtype: DType, value: Any) -> Any:
 
 
 def _reach(x: Array) -> tuple[int, int]:
-    """Bytes before the pointer and from it on that the array's elements take."""
+    """The first byte of the array's elements and the one after the last, from the pointer on."""
     if 0 in x.shape:
         return 0, 0
     ends = [(n - 1) * s * x.itemsize for n, s in zip(x.shape, x.strides, strict=True)]
-    return -sum(e for e in ends if e < 0), sum(e for e in ends if e > 0) + x.itemsize
+    return sum(e for e in ends if e < 0), sum(e for e in ends if e > 0) + x.itemsize
 
 
 def _numpy(x: Array) -> np.ndarray[Any, Any]:

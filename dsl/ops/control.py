@@ -98,7 +98,7 @@ _declare("load(t: tensor, *at: T; pad=0, inside=None) -> T", "The elements at a 
          group="b", effect="read", language=True)
 _declare("store(t: tensor, value: T, *at: T; inside=None) ->", "Write `value`, broadcast to the place; elements outside the tensor are dropped.", _nothing,
          group="b", effect="write", language=True)
-for _name, _word in (("add", "Add to"), ("min", "Lower to at most the value"), ("max", "Raise to at least the value")):
+for _name, _word in (("add", "Add the value to"), ("min", "Lower to the value, where it is less,"), ("max", "Raise to the value, where it is greater,")):
     _declare(f"atomic_{_name}(t: tensor, value: T, *at: T; inside=None) ->",
              f"{_word} the elements at a place, indivisibly; i32 u32 i64 f32; duplicates allowed.", _nothing, group="b", effect="write", language=True)
 
