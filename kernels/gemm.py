@@ -141,6 +141,12 @@ def product(a: Any, b: Any) -> Expected:
     return Expected(a @ b, (a.shape[-1] + 8) * 2.0 ** -23 * (np.abs(a) @ np.abs(b)))
 
 
+def run_length(k: int, step: int, splits: int) -> int:
+    """Elements of K in each of `splits` runs of whole steps."""
+    steps = -(-k // step)
+    return -(-steps // splits) * step
+
+
 def _gemm_reference(given: Given, _got: Given) -> dict[str, Expected]:
     exact = product(given["a"], given["b"])
     value = exact.value if given.get("bias") is None else exact.value + given["bias"].astype(np.float64)
@@ -157,7 +163,7 @@ def _int8_reference(given: Given, _got: Given) -> dict[str, Expected]:
 def _split_reference(given: Given, got: Given) -> dict[str, Expected]:
     a, b, step = given["a"], given["b"], given["BK"]
     splits = got["part"].shape[0]
-    each = -(-(-(-a.shape[1] // step)) // splits) * step
+    each = run_length(a.shape[1], step, splits)
     parts = [product(a[:, s * each:(s + 1) * each], b[s * each:(s + 1) * each]) for s in range(splits)]
     return {"part": Expected(np.stack([p.value for p in parts]), np.stack([p.error for p in parts]))}
 

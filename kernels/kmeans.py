@@ -118,8 +118,9 @@ def lloyd(x: Any, centroids: Any, *, iterations: int = 20, tolerance: float = 1e
     """
     n, k, c = len(x), len(centroids), centroids.copy()
     ids, score, square, shift = np.empty(n, np.int32), np.empty(n, np.float32), np.empty(k, np.float32), np.empty(k, np.float32)
-    done = 0
-    for done in range(1, iterations + 1):
+    steps = 0
+    for _ in range(iterations):
+        steps += 1
         row_squares(c, square)
         assign(x, c, square, ids, score)
         perm = np.argsort(ids, kind="stable").astype(np.int32)
@@ -127,7 +128,7 @@ def lloyd(x: Any, centroids: Any, *, iterations: int = 20, tolerance: float = 1e
         finish(sums, counts, c, shift)
         if np.sqrt(shift.max()) < tolerance:
             break
-    return c, ids, done
+    return c, ids, steps
 
 
 def cluster_sums(x: Any, perm: Any, sorted_ids: Any, k: int, ordered: bool = True, chunk: int = 128) -> tuple[Any, Any]:

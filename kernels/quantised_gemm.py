@@ -7,7 +7,7 @@ import numpy as np
 from dslc import const, tile, tile_function, tile_kernel
 from dslc.runtime.library import Example, Expected, Given
 
-from .gemm import add_splits
+from .gemm import add_splits, run_length
 
 FIELDS = 8                   # 4-bit weights in a word of 32
 
@@ -55,7 +55,8 @@ def w4a16(a: "T[M, K]", w: "u4[K, N] in u32[K/8, N]", scale: "T[NG, N]", zero: "
 
 
 @tile_kernel
-def dequantise_all(w: "u4[K, N] in u32[K/8, N]", scale: "T[NG, N]", zero: "u8[NG, N]?", out: "T[K, N]", *, GROUP: const = 128, BN: const = 128, BK: const = 128):
+def dequantise_all(w: "u4[K, N] in u32[K/8, N]", scale: "T[NG, N]", zero: "u8[NG, N]?", out: "T[K, N]", *,
+                   GROUP: const = 128, BN: const = 128, BK: const = 128):
     """out = (w - zero) scale, rounded once to T; zero defaults to 8."""
     i, j = tile.grid(tile.cdiv(K, BK), tile.cdiv(N, BN))
     tile.store(out, ((i * BK, BK), (j * BN, BN)), dequantise(w, scale, zero, i * BK, (j * BN, BN), BK, GROUP, T))
@@ -100,7 +101,7 @@ def dequantised(given: Given) -> Any:
 
 def _w4a16_reference(given: Given, got: Given) -> dict[str, Expected]:
     a, w, step, splits = given["a"].astype(np.float64), dequantised(given).astype(np.float64), given["BK"], got["part"].shape[0]
-    each = -(-(-(-a.shape[1] // step)) // splits) * step
+    each = run_length(a.shape[1], step, splits)
     runs = [(a[:, s * each:(s + 1) * each], w[s * each:(s + 1) * each]) for s in range(splits)]
     return {"part": Expected(np.stack([x @ y for x, y in runs]), (a.shape[1] + 8) * 2.0 ** -23 * np.stack([np.abs(x) @ np.abs(y) for x, y in runs]))}
 

@@ -41,7 +41,8 @@ def specialisation(kernel: TileKernel, settings: Mapping[str, Any]) -> Specialis
     return replace(kernel.specialise(**{**known, **settings}), aligned=frozenset())
 
 
-def build_artifact(kernel: TileKernel, target: str, settings: Mapping[str, Any], folder: Path, stages: bool = False, observe: Observer | None = None) -> dict[str, Any]:
+def build_artifact(kernel: TileKernel, target: str, settings: Mapping[str, Any], folder: Path, stages: bool = False,
+                   observe: Observer | None = None) -> dict[str, Any]:
     """Write the folder; its manifest as data.  With `stages`, the IR after each stage as NN-name.ir.  DslError if it cannot be built or written."""
     backend, spec = backend_of(target), specialisation(kernel, settings)
     folder.mkdir(parents=True, exist_ok=True)
@@ -102,12 +103,13 @@ def _members(kernel: Kernel) -> list[dict[str, Any]]:
         t = types.get(f.name)
         if f.kind == "pointer" and isinstance(t, TensorType):
             access = "written" if f.written else "read"
-            rows.append({"name": f.name, "type": f"{'' if f.written else 'const '}{c_type(f.dtype)} *", "kind": "pointer", "dtype": str(t.dtype), "dims": list(t.dims),
-                         "access": access, "meaning": f"element (0, .., 0) of {f.name}[{', '.join(t.dims)}], {access}"})
+            rows.append({"name": f.name, "type": f"{'' if f.written else 'const '}{c_type(f.dtype)} *", "kind": "pointer", "dtype": str(t.dtype),
+                         "dims": list(t.dims), "access": access, "meaning": f"element (0, .., 0) of {f.name}[{', '.join(t.dims)}], {access}"})
         elif f.kind == "strides":
             unit = t.unit if isinstance(t, TensorType) else ()
             note = f"; dimension {unit[0]} must have stride 1" if unit else ""
-            rows.append({"name": f"{f.name}_stride", "type": f"int64_t[{max(f.count, 1)}]", "kind": "strides", "meaning": f"strides of {f.name} in elements{note}"})
+            rows.append({"name": f"{f.name}_stride", "type": f"int64_t[{max(f.count, 1)}]", "kind": "strides",
+                         "meaning": f"strides of {f.name} in elements{note}"})
         elif f.kind == "dim":
             rows.append({"name": f.name, "type": "int64_t", "kind": "dim", "meaning": f"dimension {f.name}, 0 to 2147483647"})
         else:

@@ -65,10 +65,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _command(commands: Any, name: str, help: str, examples: str, run: Callable[[argparse.Namespace], int], *, data: bool = True, about: str = "") -> argparse.ArgumentParser:
+def _command(commands: Any, name: str, help: str, examples: str, run: Callable[[argparse.Namespace], int], *, data: bool = True,
+             about: str = "") -> argparse.ArgumentParser:
     lines = "\n".join(f"  {line}" for line in examples.splitlines())
-    made: argparse.ArgumentParser = commands.add_parser(name, help=help, description=about or f"{help[0].upper()}{help[1:]}.", epilog=f"examples:\n{lines}\n\n{_STATUS}",
-                                                        formatter_class=argparse.RawDescriptionHelpFormatter)
+    made: argparse.ArgumentParser = commands.add_parser(name, help=help, description=about or f"{help[0].upper()}{help[1:]}.",
+                                                        epilog=f"examples:\n{lines}\n\n{_STATUS}", formatter_class=argparse.RawDescriptionHelpFormatter)
     made.set_defaults(run=run)
     if data:
         made.add_argument("--json", action="store_true", help="print data instead of text")
@@ -89,8 +90,8 @@ def _run(commands: Any) -> None:
     p = _command(commands, "run", "run a kernel on random data, check its result, time it",
                  "dslc run gemm\ndslc run gemm T=bf16 U=f32 --size M=4096 --size N=512\ndslc run gemm epilogue=bias_gelu present=bias\n"
                  "dslc run attention causal=true --size SQ=2048 --size SK=2048\ndslc run my_kernels.py:scale --json",
-                 lambda a: report.run(a, sizes(a.size), _progress), about="Random data from a fixed seed; the result is checked against numpy (library kernels) or the "
-                 "interpreter; the median time stands beside\nthe least that this machine's measured limits allow, and beside what a user would call instead.")
+                 lambda a: report.run(a, sizes(a.size), _progress), about="Random data from a fixed seed; the result is checked against numpy "
+                 "(library kernels) or the interpreter; the median\ntime stands beside the least that this machine's measured limits allow, and beside what a user would call instead.")
     _kernel_words(p)
     _size_words(p)
     p.add_argument("--repeat", type=_positive, metavar="N", help="timed calls (default: as many as fit 1.5 s)")
@@ -116,13 +117,15 @@ def _inspect(commands: Any) -> None:
 
 
 def _ops(commands: Any) -> None:
-    p = _command(commands, "ops", "the operations of the language and of the IR", "dslc ops\ndslc ops exp2\ndslc ops --markdown > docs/operations.md", lambda a: report.ops(a))
+    p = _command(commands, "ops", "the operations of the language and of the IR",
+                 "dslc ops\ndslc ops exp2\ndslc ops --markdown > docs/operations.md", lambda a: report.ops(a))
     p.add_argument("name", metavar="NAME", nargs="?", help="one operation, whole")
     p.add_argument("--markdown", action="store_true", help="tables for the documentation")
 
 
 def _opt(commands: Any) -> None:
-    p = _command(commands, "opt", "passes on the text form of the IR", "dslc opt gemm.ir -p fold -p dce\ncat gemm.ir | dslc opt - -p fuse", lambda a: report.opt(a), data=False,
+    p = _command(commands, "opt", "passes on the text form of the IR",
+                 "dslc opt gemm.ir -p fold -p dce\ncat gemm.ir | dslc opt - -p fuse", lambda a: report.opt(a), data=False,
                  about="Reads a kernel in the text form, runs the passes in the order given, verified after each, and prints the text form.")
     p.add_argument("file", metavar="FILE", help="a file in the text form, - for standard input")
     p.add_argument("-p", "--pass", dest="passes", metavar="PASS", action="append", default=[], help="a pass; may be given again")
@@ -134,7 +137,8 @@ def _targets(commands: Any) -> None:
 
 
 def _doctor(commands: Any) -> None:
-    _command(commands, "doctor", "what dslc finds on this machine, and what is missing", "dslc doctor\nDSLC_CXX=clang++-18 dslc doctor", lambda a: report.doctor(a),
+    _command(commands, "doctor", "what dslc finds on this machine, and what is missing",
+             "dslc doctor\nDSLC_CXX=clang++-18 dslc doctor", lambda a: report.doctor(a),
              about="Compilers looked at and why one was chosen, the build cache, the processor, threads, packages.  Status 1 if a target has no compiler.")
 
 

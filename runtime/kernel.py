@@ -109,14 +109,15 @@ class TileKernel:
     # ------------------------------------------------------------ a call of a new shape
     def _given(self, args: tuple[Any, ...], named: dict[str, Any], order: tuple[str, ...]) -> dict[str, Any]:
         """Values by parameter name, defaults filled in; `order` names the parameters that `args` are for."""
-        check(len(args) <= len(order), f"{self.__name__} takes {len(order)} arguments, {len(args)} were given",
-              hint=f"{self.__name__}({', '.join(order)}); constants are named")
+        if len(args) > len(order):
+            hint = f"{self.__name__}({', '.join(order)}); constants are named"
+            raise DslError(f"{self.__name__} takes {len(order)} arguments, {len(args)} were given", hint=hint)
         given = dict(zip(order, args, strict=False))
-        for name, value in named.items():
-            check(name in self._named, f"{self.__name__} has no parameter {name!r}", hint=", ".join(sorted(self._named)))
-            check(name not in given, f"{self.__name__}: {name} is given twice")
-            given[name] = value
-        return {**self.definition.defaults, **given}
+        if not named.keys() <= self._named or not named.keys().isdisjoint(given):
+            wrong = next(n for n in named if n in given or n not in self._named)
+            check(wrong in self._named, f"{self.__name__} has no parameter {wrong!r}", hint=", ".join(sorted(self._named)))
+            raise DslError(f"{self.__name__}: {wrong} is given twice")
+        return {**self.definition.defaults, **given, **named}
 
     def bound(self, args: tuple[Any, ...], named: dict[str, Any]) -> Binding:
         """The call's arguments, checked against the signature."""
@@ -295,7 +296,7 @@ def _chosen_target() -> Any:
 
 def _view(value: Any) -> Any:
     """Whatever can be one as an Array; what cannot, scalars among it, as it is."""
-    if type(value) is not np.ndarray and (type(value) in _SCALARS or isinstance(value, np.generic)) or getattr(value, "ndim", 1) == 0:
+    if type(value) in _SCALARS or getattr(value, "ndim", 1) == 0:
         return value
     try:
         return as_array(value)

@@ -143,7 +143,7 @@ def setting_names(kernel: TileKernel) -> list[str]:
     """What NAME=VALUE can set: dtype variables, constants, scalar parameters."""
     annotations = kernel.annotations
     variables = dict.fromkeys(a.variable for a in annotations.values() if a.variable)
-    return [*variables, *kernel.definition.consts, *(n for n, a in annotations.items() if a.dims is None)]  # type: ignore[list-item]
+    return [*variables, *kernel.definition.consts, *(n for n, a in annotations.items() if a.dims is None)]
 
 
 def _value(kernel: TileKernel, name: str, text: str) -> Any:

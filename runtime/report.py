@@ -8,6 +8,7 @@ import re
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from difflib import get_close_matches
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -49,7 +50,8 @@ def _table(rows: Iterable[Sequence[str]], indent: str = "  ") -> str:
     """Columns as wide as their widest cell, the last one ragged."""
     cells = [list(map(str, row)) for row in rows]
     widths = [max((len(row[n]) for row in cells if n < len(row) - 1), default=0) for n in range(max(map(len, cells), default=0))]
-    return "\n".join(indent + "  ".join(c.ljust(w) if n < len(row) - 1 else c for n, (c, w) in enumerate(zip(row, widths, strict=False))).rstrip() for row in cells)
+    padded = [[c.ljust(w) for c, w in zip(row[:-1], widths, strict=False)] + row[-1:] for row in cells]
+    return "\n".join((indent + "  ".join(row)).rstrip() for row in padded)
 
 
 def scaled(value: float, unit: str) -> str:
@@ -98,13 +100,17 @@ def _settings(s: Setup) -> dict[str, Any]:
 
 def _figures(t: Trial) -> dict[str, Any]:
     m = median(t.times)
-    out = {"right": t.right, "against": t.against, "load_before": t.load, "first_call_s": t.first_call, "median_s": m, "min_s": min(t.times), "spread": spread(t.times), "calls": len(t.times),
-           "outputs": [{"name": v.name, "elements": v.elements, "wrong": v.wrong, "largest_difference": v.difference, "part_of_bound": v.part} for v in t.verdicts],
+    out = {"right": t.right, "against": t.against, "load_before": t.load, "first_call_s": t.first_call, **_summary(t.times),
+           "outputs": [asdict(v) for v in t.verdicts],
            "operations": t.operations, "gflops": t.operations / m / 1e9, "compulsory_bytes": t.ledger.compulsory, "gbytes_per_s": t.ledger.compulsory / m / 1e9,
            "limits_measured_here": dict(t.limits), "roofline_s": t.roof.seconds, "bound": t.roof.bound, "fraction_of_roofline": t.roof.seconds / m}
     if t.peer:
-        out["peer"] = {"name": t.peer, "median_s": median(t.peer_times), "min_s": min(t.peer_times), "spread": spread(t.peer_times), "ratio": median(t.peer_times) / m}
+        out["peer"] = {"name": t.peer, **_summary(t.peer_times), "ratio": median(t.peer_times) / m}
     return out
+
+
+def _summary(times: tuple[float, ...]) -> dict[str, Any]:
+    return {"median_s": median(times), "min_s": min(times), "spread": spread(times), "calls": len(times)}
 
 
 def _run_text(name: str, t: Trial, machine: Mapping[str, Any]) -> str:
@@ -121,7 +127,8 @@ def _run_text(name: str, t: Trial, machine: Mapping[str, Any]) -> str:
     known = [*([f"{limit:.4g} GFLOP/s {dtype}"] if limit and t.operations else []), *([f"{t.limits['memory']:.3g} GB/s copy"] if "memory" in t.limits else [])]
     if t.roof.seconds:
         which = "multiply-adds" if t.roof.bound == "compute" else "memory"
-        rows.append(("roofline", f"{100 * t.roof.seconds / m:.0f} % of the limit, {scaled(t.roof.seconds, 's')} by {which} ({', '.join(known)}, measured here)"))
+        least = f"{scaled(t.roof.seconds, 's')} by {which} ({', '.join(known)}, measured here)"
+        rows.append(("roofline", f"{100 * t.roof.seconds / m:.0f} % of the limit, {least}"))
         if not limit and t.operations:
             rows.append(("", f"no limit is known for {dtype} arithmetic, so only memory is compared"))
     if t.load > BUSY * machine["threads"]:
@@ -191,8 +198,8 @@ def inspect(a: Namespace, sizes: Mapping[str, int]) -> int:
 def _ledger_rows(c: Ledger) -> list[tuple[str, str]]:
     sampled = "" if c.sampled == c.programs else f", {c.sampled} of them counted and averaged"
     rows = [("programs", f"{c.programs}{sampled}")]
-    rows += [("operations" if first else "", f"{scaled(n, '').strip()} {kind}") for first, (kind, n) in zip((True, *[False] * 9), ((k, n) for k, n in c.operations.items() if n), strict=False)]
-    rows += [("read", ", ".join(f"{n} {scaled(b, 'B')}" for n, b in c.read.items()) or "nothing"), ("written", ", ".join(f"{n} {scaled(b, 'B')}" for n, b in c.written.items()))]
+    rows += [("operations" if n == 0 else "", f"{scaled(x, '').strip()} {kind}") for n, (kind, x) in enumerate((k, x) for k, x in c.operations.items() if x)]
+    rows += [(what, ", ".join(f"{n} {scaled(b, 'B')}" for n, b in moved.items()) or "nothing") for what, moved in (("read", c.read), ("written", c.written))]
     rows += [("traffic", f"{scaled(c.traffic, 'B')} between tensors and tiles, all programs"), ("compulsory", f"{scaled(c.compulsory, 'B')}: each tensor once"),
              ("intensity", f"{c.intensity:.3g} operations to a compulsory byte")]
     rows += [("scratch", ", ".join(f"{s} {scaled(b, 'B')}" for s, b in c.spaces.items()) + " for one program")] if c.spaces else []
@@ -235,8 +242,8 @@ def ops(a: Namespace) -> int:
 
 
 def _op_data(row: OpDef) -> dict[str, Any]:
-    return {"name": row.name, "signature": row.signature, "group": _GROUPS.get(row.group, row.group), "class": row.numeric, "error": row.error, "rule": row.rule,
-            "effect": row.effect, "elementwise": row.elementwise, "language": row.language, "doc": row.doc,
+    names = ("name", "signature", "error", "rule", "effect", "elementwise", "language", "doc")
+    return {**{n: getattr(row, n) for n in names}, "group": _GROUPS.get(row.group, row.group), "class": row.numeric,
             "attributes": {n: "required" if d is REQUIRED else d for n, d in row.attrs}}
 
 
@@ -283,19 +290,21 @@ def doctor(a: Namespace) -> int:
     compilers = {t: backend_of(t).toolchain.report() for t in targets()}
     packages = {p: _version(p) for p in _PACKAGES}
     variables = {n: v for n, v in sorted(os.environ.items()) if n.startswith("DSLC_")}
-    data = {"dslc": RELEASE, "python": platform.python_version(), "system": f"{platform.system()} {platform.machine()}", "processor": name, "features": features,
-            "threads": threads(), "packages": packages, "compilers": compilers, "cache": shared_cache().info(), "variables": variables}
+    system = f"Python {platform.python_version()}, {platform.system()} {platform.machine()}"
     without = [t for t, rows in compilers.items() if not any(r["chosen"] for r in rows)]
     if a.json:
-        _print_json(data)
+        _print_json({"dslc": RELEASE, "system": system, "processor": name, "features": features, "threads": threads(), "packages": packages,
+                     "compilers": compilers, "cache": shared_cache().info(), "variables": variables})
         return 1 if without else 0
-    print(_table([("dslc", f"{RELEASE}, Python {data['python']}, {data['system']}"), ("packages", ", ".join(f"{p} {v or 'MISSING'}" for p, v in packages.items())),
-                  ("processor", name), ("features", " ".join(features) or "unknown"), ("threads", f"{threads()} ({'DSLC_THREADS' if 'DSLC_THREADS' in variables else 'all that this process may use'})"),
-                  ("cache", _cache_text(shared_cache().info())), *(("variable", f"{n}={v}") for n, v in variables.items())], ""))
+    why = "DSLC_THREADS" if "DSLC_THREADS" in variables else "all that this process may use"
+    print(_table([("dslc", f"{RELEASE}, {system}"), ("packages", ", ".join(f"{p} {v or 'MISSING'}" for p, v in packages.items())), ("processor", name),
+                  ("features", " ".join(features) or "unknown"), ("threads", f"{threads()} ({why})"), ("cache", _cache_text(shared_cache().info())),
+                  *(("variable", f"{n}={v}") for n, v in variables.items())], ""))
     for t, rows in compilers.items():
-        print(f"compilers for {t}, in the order looked at")
-        print(_table([(("*" if r["chosen"] else "+" if r["found"] else "-"), r["name"], r["version"] or r["reason"], r["why"] if r["found"] else "") for r in rows]))
-        print("  * is used, + would work, - does not" if t not in without else "  none works: apt-get install g++, or pip install 'dslc[toolchains]', or set DSLC_CXX")
+        print(f"compilers for {t}, in the order looked at: * is used, + would work, - does not")
+        print(_table([("*" if r["chosen"] else "+" if r["found"] else "-", r["name"], r["version"] or r["reason"], r["why"] * r["found"]) for r in rows]))
+        if t in without:
+            print("  missing: a C++ compiler; apt-get install g++, or pip install 'dslc[toolchains]', or set DSLC_CXX")
     return 1 if without else 0
 
 

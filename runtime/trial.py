@@ -8,6 +8,7 @@ from statistics import median, quantiles
 from time import perf_counter
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 from dslc.backend import backend_of
 from dslc.dims import dim_names, dim_text, evaluate
@@ -104,12 +105,12 @@ def judge(name: str, got: Any, expected: Expected) -> Verdict:
         off = got != expected.value
         return Verdict(name, got.size, int(off.sum()), float(np.abs(got.astype(np.float64) - expected.value).max(initial=0)), 0.0, _first(off, got, expected))
     wide, want = got.astype(np.float64), np.asarray(expected.value, np.float64)
-    fraction = {"f64": 52, "f32": 23, "f16": 10, "bf16": 7, "f8e4m3": 3, "f8e5m2": 2}[next(d.name for d in DTYPES.values() if d.numpy == got.dtype)]
-    tiny = 2.0 ** -1074 if got.dtype == np.float64 else 2.0 ** -149 if fraction in (23, 7) else 2.0 ** -24 if fraction == 10 else 2.0 ** -10 if fraction == 3 else 2.0 ** -17
+    limits: Any = ml_dtypes.finfo(got.dtype)
+    half, tiny = 2.0 ** -(limits.nmant + 1), float(limits.smallest_subnormal)
     with np.errstate(invalid="ignore"):
         same = (wide == want) | (np.isnan(wide) & np.isnan(want))
         difference = np.where(same, 0.0, np.abs(wide - want))
-        part = np.where(same, 0.0, difference / (expected.error + 2.0 ** -(fraction + 1) * np.abs(want) + tiny))
+        part = np.where(same, 0.0, difference / (expected.error + half * np.abs(want) + tiny))
     off = ~(part <= 1.0)
     return Verdict(name, got.size, int(off.sum()), float(difference.max(initial=0.0)), float(part.max(initial=0.0)), _first(off, got, expected))
 
@@ -125,7 +126,8 @@ def _interpreted(kernel: TileKernel, s: Setup, written: set[str]) -> dict[str, E
     """What the interpreter makes of the same data.  Floats may differ by 2^-12 of the largest value: order and accumulation are open."""
     want = {n: v.copy() if isinstance(v, np.ndarray) else v for n, v in s.given.items()}
     kernel.interpret(**want, **s.named)
-    return {n: Expected(want[n], 2.0 ** -12 * float(np.abs(np.nan_to_num(want[n].astype(np.float64), posinf=0, neginf=0)).max(initial=0))) for n in sorted(written)}
+    sizes = {n: np.abs(np.nan_to_num(want[n].astype(np.float64), posinf=0, neginf=0)).max(initial=0) for n in sorted(written)}
+    return {n: Expected(want[n], 2.0 ** -12 * size) for n, size in sizes.items()}
 
 
 # ---------------------------------------------------------------- the whole trial

@@ -38,7 +38,8 @@ def limits() -> Mapping[str, float]:
 def _measure(threads: int, passes: int) -> dict[str, float]:
     ffi, library = _library()
     pool = ffi.cast("void *", int(ffi.cast("uintptr_t", thread_pool(find_compiler()))))
-    return {"f32": max(library.dslc_f32_rate(pool, threads) for _ in range(_SHORT * passes)), "f64": max(library.dslc_f64_rate(pool, threads) for _ in range(_SHORT * passes)),
+    rates = {"f32": library.dslc_f32_rate, "f64": library.dslc_f64_rate}
+    return {**{name: max(rate(pool, threads) for _ in range(_SHORT * passes)) for name, rate in rates.items()},
             "memory": library.dslc_copy_rate(pool, threads, COPY_BYTES, passes)}
 
 

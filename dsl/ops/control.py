@@ -10,7 +10,7 @@ from typing import Any
 from ..errors import check
 from ..ir import Operand, Span, Value
 from ..types import BOOL, F32, I32, I64, INDEX, U32, TileType, broadcast_shapes
-from .table import Attrs, Types, describe, op
+from .table import Attrs, Infer, Types, describe, op
 
 ATOMIC_TYPES = (I32, U32, I64, F32)
 
@@ -27,12 +27,8 @@ def _absent(*_args: Any, **_attrs: Any) -> Any:
     raise NotImplementedError("control ops have their meaning in the interpreter")
 
 
-def _declare(signature: str, doc: str, infer: Any, *, group: str = "a", effect: str = "", language: bool = False) -> None:
-    def meaning(*args: Any, **attrs: Any) -> Any:
-        return _absent(*args, **attrs)
-
-    meaning.__doc__ = doc
-    op(signature, group=group, effect=effect, language=language, infer=infer)(meaning)
+def _declare(signature: str, doc: str, infer: Infer, *, group: str = "a", effect: str = "", language: bool = False) -> None:
+    op(signature, doc, group=group, effect=effect, language=language, infer=infer)(_absent)
 
 
 def _grid_type(types: Types, _attrs: Attrs) -> tuple[TileType, ...]:

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from fractions import Fraction
 from typing import Any
 
@@ -17,121 +18,36 @@ ROUNDINGS = {"rne": np.rint, "rtz": np.trunc, "down": np.floor, "up": np.ceil,
              "away": lambda x: np.copysign(np.floor(np.abs(x)) + (np.abs(x) - np.floor(np.abs(x)) >= 0.5), x)}
 
 
-# ---------------------------------------------------------------- operators
-@op("add(x: N, y: N) -> N", group="d", numeric="R", rule="arithmetic", language=False)
-def add(x: Array, y: Array) -> Array:
-    """x + y; integers wrap."""
-    return x + y
-
-
-@op("sub(x: N, y: N) -> N", group="d", numeric="R", rule="arithmetic", language=False)
-def sub(x: Array, y: Array) -> Array:
-    """x - y; integers wrap."""
-    return x - y
-
-
-@op("mul(x: N, y: N) -> N", group="d", numeric="R", rule="arithmetic", language=False)
-def mul(x: Array, y: Array) -> Array:
-    """x * y; integers wrap."""
-    return x * y
-
-
-@op("div(x: F, y: F) -> F", group="d", numeric="R", rule="arithmetic", language=False)
-def div(x: Array, y: Array) -> Array:
-    """x / y, a true division; integers are cast first."""
-    return x / y
-
-
-@op("floordiv(x: I, y: I) -> I", group="d", rule="arithmetic", language=False)
-def floordiv(x: Array, y: Array) -> Array:
-    """The floor of x / y; a zero divisor gives 0 (undefined in the language, defined here so that nothing traps)."""
-    return np.where(y == 0, 0, np.floor_divide(x, np.where(y == 0, 1, y)))
-
-
-@op("mod(x: I, y: I) -> I", group="d", rule="arithmetic", language=False)
-def mod(x: Array, y: Array) -> Array:
-    """x - y * floor(x / y); a zero divisor gives 0."""
-    return np.where(y == 0, 0, np.mod(x, np.where(y == 0, 1, y)))
-
-
-@op("neg(x: N) -> N", group="d", rule="selection", language=False)
-def neg(x: Array) -> Array:
-    """-x, the sign bit of a float flipped."""
-    return -x
-
-
-@op("and(x: J, y: J) -> J", group="d", rule="bitwise", language=False)
-def and_(x: Array, y: Array) -> Array:
-    """x & y, bit by bit."""
-    return x & y
-
-
-@op("or(x: J, y: J) -> J", group="d", rule="bitwise", language=False)
-def or_(x: Array, y: Array) -> Array:
-    """x | y, bit by bit."""
-    return x | y
-
-
-@op("xor(x: J, y: J) -> J", group="d", rule="bitwise", language=False)
-def xor(x: Array, y: Array) -> Array:
-    """x ^ y, bit by bit."""
-    return x ^ y
-
-
-@op("not(x: J) -> J", group="d", rule="bitwise", language=False)
-def not_(x: Array) -> Array:
-    """~x; of a bool, its negation."""
-    return ~x
-
-
-@op("shl(x: I, n: I) -> I", group="d", rule="arithmetic", language=False)
-def shl(x: Array, n: Array) -> Array:
-    """x << n for n in 0..bits-1; other amounts are taken modulo the width."""
-    return x << (n & (8 * x.dtype.itemsize - 1))
-
-
-@op("shr(x: I, n: I) -> I", group="d", rule="arithmetic", language=False)
-def shr(x: Array, n: Array) -> Array:
-    """x >> n, arithmetic on signed types."""
-    return x >> (n & (8 * x.dtype.itemsize - 1))
-
-
-def _comparison(name: str, sign: str, f: Any) -> None:
-    def meaning(x: Array, y: Array) -> Array:
-        return f(x, y)
-
-    meaning.__doc__ = f"x {sign} y as a bool; a NaN is unequal to all."
-    op(f"{name}(x: C, y: C) -> bool", group="d", rule="comparison", language=False)(meaning)
-
-
-for _name, _sign, _f in (("lt", "<", np.less), ("le", "<=", np.less_equal), ("gt", ">", np.greater), ("ge", ">=", np.greater_equal),
-                         ("eq", "==", np.equal), ("ne", "!=", np.not_equal)):
-    _comparison(_name, _sign, _f)
-
-
-# ---------------------------------------------------------------- selection
-@op("where(c: bool, x: T, y: T) -> T", group="e", rule="selection")
-def where(c: Array, x: Array, y: Array) -> Array:
-    """x where c holds, else y; the type is kept."""
-    return np.where(c, x, y)
-
-
-@op("minimum(x: C, y: C) -> C", group="e", rule="selection")
-def minimum(x: Array, y: Array) -> Array:
-    """The smaller; a NaN operand loses, two give NaN; which of +0 and -0 is open."""
-    return np.fmin(x, y)
-
-
-@op("maximum(x: C, y: C) -> C", group="e", rule="selection")
-def maximum(x: Array, y: Array) -> Array:
-    """The larger; a NaN operand loses, two give NaN; which of +0 and -0 is open."""
-    return np.fmax(x, y)
-
-
-@op("abs(x: N) -> N", group="e", rule="selection")
-def abs_(x: Array) -> Array:
-    """The absolute value; of the least integer, itself."""
-    return np.abs(x)
+# ---------------------------------------------------------------- operators, comparison, selection
+# Signature, group, numeric class, promotion rule, meaning, documentation.
+_POINTWISE: list[tuple[str, str, str, str, Any, str]] = [
+    ("add(x: N, y: N) -> N", "d", "R", "arithmetic", operator.add, "x + y; integers wrap."),
+    ("sub(x: N, y: N) -> N", "d", "R", "arithmetic", operator.sub, "x - y; integers wrap."),
+    ("mul(x: N, y: N) -> N", "d", "R", "arithmetic", operator.mul, "x * y; integers wrap."),
+    ("div(x: F, y: F) -> F", "d", "R", "arithmetic", operator.truediv, "x / y, a true division; integers are cast first."),
+    ("floordiv(x: I, y: I) -> I", "d", "E", "arithmetic", lambda x, y: np.where(y == 0, 0, np.floor_divide(x, np.where(y == 0, 1, y))),
+     "The floor of x / y; a zero divisor gives 0 (undefined in the language, defined here so that nothing traps)."),
+    ("mod(x: I, y: I) -> I", "d", "E", "arithmetic", lambda x, y: np.where(y == 0, 0, np.mod(x, np.where(y == 0, 1, y))),
+     "x - y * floor(x / y); a zero divisor gives 0."),
+    ("neg(x: N) -> N", "d", "E", "selection", operator.neg, "-x, the sign bit of a float flipped."),
+    ("and(x: J, y: J) -> J", "d", "E", "bitwise", operator.and_, "x & y, bit by bit."),
+    ("or(x: J, y: J) -> J", "d", "E", "bitwise", operator.or_, "x | y, bit by bit."),
+    ("xor(x: J, y: J) -> J", "d", "E", "bitwise", operator.xor, "x ^ y, bit by bit."),
+    ("not(x: J) -> J", "d", "E", "bitwise", operator.invert, "~x; of a bool, its negation."),
+    ("shl(x: I, n: I) -> I", "d", "E", "arithmetic", lambda x, n: x << (n & (8 * x.dtype.itemsize - 1)),
+     "x << n for n in 0..bits-1; other amounts are taken modulo the width."),
+    ("shr(x: I, n: I) -> I", "d", "E", "arithmetic", lambda x, n: x >> (n & (8 * x.dtype.itemsize - 1)), "x >> n, arithmetic on signed types."),
+    *((f"{name}(x: C, y: C) -> bool", "d", "E", "comparison", f, f"x {sign} y as a bool; a NaN is unequal to all.") for name, (sign, f) in {
+        "lt": ("<", np.less), "le": ("<=", np.less_equal), "gt": (">", np.greater), "ge": (">=", np.greater_equal),
+        "eq": ("==", np.equal), "ne": ("!=", np.not_equal)}.items()),
+    ("where(c: bool, x: T, y: T) -> T", "e", "E", "selection", np.where, "x where c holds, else y; the type is kept."),
+    ("minimum(x: C, y: C) -> C", "e", "E", "selection", np.fmin, "The smaller; a NaN operand loses, two give NaN; which of +0 and -0 is open."),
+    ("maximum(x: C, y: C) -> C", "e", "E", "selection", np.fmax, "The larger; a NaN operand loses, two give NaN; which of +0 and -0 is open."),
+    ("abs(x: N) -> N", "e", "E", "selection", np.abs, "The absolute value; of the least integer, itself."),
+    ("sqrt(x: F) -> F", "e", "R", "arithmetic", np.sqrt, "The square root; NaN below zero."),
+    ("popcount(x: I) -> i32", "e", "E", "exact", lambda x: np.bitwise_count(x.view(f"u{x.dtype.itemsize}")), "The number of one bits (two's complement).")]
+for _signature, _group, _numeric, _rule, _meaning, _doc in _POINTWISE:
+    op(_signature, _doc, group=_group, numeric=_numeric, rule=_rule, language=_group != "d")(_meaning)
 
 
 # ---------------------------------------------------------------- arithmetic functions
@@ -161,18 +77,9 @@ def _fma64(x: float, y: float, z: float) -> float:
         return math.copysign(math.inf, exact)
 
 
-@op("sqrt(x: F) -> F", group="e", numeric="R", rule="arithmetic")
-def sqrt(x: Array) -> Array:
-    """The square root; NaN below zero."""
-    return np.sqrt(x)
-
-
-def _function(name: str, doc: str, error: str, f: Any) -> None:
-    def meaning(x: Array) -> Array:
-        return np.asarray(f(np.asarray(x, np.float64))).astype(np.result_type(x))
-
-    meaning.__doc__ = doc
-    op(f"{name}(x: F) -> F", group="e", numeric="B", error=error, rule="arithmetic")(meaning)
+def _in_f64(f: Any) -> Any:
+    """`f` computed in f64, rounded to the type of its argument."""
+    return lambda x: np.asarray(f(np.asarray(x, np.float64))).astype(np.result_type(x))
 
 
 _REL, _EXP = "2^-20 relative", "2^-20 + 2^-22 |x| relative"
@@ -188,13 +95,7 @@ for _name, _doc, _error, _f in (
         ("erf", "The error function.", _ODD, np.vectorize(math.erf, otypes=[np.float64])),
         ("sin", "The sine of radians.", _TRIG, np.sin),
         ("cos", "The cosine of radians.", _TRIG, np.cos)):
-    _function(_name, _doc, _error, _f)
-
-
-@op("popcount(x: I) -> i32", group="e")
-def popcount(x: Array) -> Array:
-    """The number of one bits (two's complement)."""
-    return np.bitwise_count(x.view(f"u{x.dtype.itemsize}"))
+    op(f"{_name}(x: F) -> F", _doc, group="e", numeric="B", error=_error, rule="arithmetic")(_in_f64(_f))
 
 
 # ---------------------------------------------------------------- conversion

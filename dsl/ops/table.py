@@ -81,9 +81,11 @@ def _read_attr(text: str) -> tuple[str, Any]:
     return name, {"None": None, "True": True, "False": False}.get(default, default.strip('"')) if eq else REQUIRED
 
 
-def op(signature: str, *, group: str, numeric: str = "E", error: str = "", rule: str = "exact", effect: str = "", language: bool = True,
-       infer: Infer | None = None, elementwise: bool | None = None) -> Callable[[Meaning], Meaning]:
+def op(signature: str, doc: str = "", *, group: str, numeric: str = "E", error: str = "", rule: str = "exact", effect: str = "",
+       language: bool = True, infer: Infer | None = None, elementwise: bool | None = None) -> Callable[[Meaning], Meaning]:
     """Declare an op: `signature` is "name(x: F, y: F; attr, attr=default) -> F"; the decorated function is its meaning in numpy.
+
+    `doc` is the function's docstring unless given.
 
     Without `infer` the op is elementwise: operands with the same letter have one dtype, shapes broadcast, and the result has the letter's
     dtype or the dtype named after the arrow.  Raises ValueError if the signature cannot be read or the name is taken.
@@ -99,7 +101,7 @@ def op(signature: str, *, group: str, numeric: str = "E", error: str = "", rule:
 
     def declare(meaning: Meaning) -> Meaning:
         deduce = infer or (lambda types, _attrs: elementwise_type(name, read, result, types))
-        OPS[name] = OpDef(name, read, read_attrs, result, signature, (meaning.__doc__ or "").strip(), group, numeric, error, rule, effect,
+        OPS[name] = OpDef(name, read, read_attrs, result, signature, doc or (meaning.__doc__ or "").strip(), group, numeric, error, rule, effect,
                           infer is None if elementwise is None else elementwise, language, deduce, meaning)
         return meaning
 

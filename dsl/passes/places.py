@@ -36,6 +36,7 @@ class _Wish:
 class _Placer:
     def __init__(self, body: Body) -> None:
         self.made_by = producers(body)
+        self.accumulators = _accumulators(body)
         self.env: dict[Value, Value] = {}
         self.scope: set[Value] = set()                      # values bound in the body at hand, whose places end with it
         self.seen_through: dict[Value, Value] = {}          # view -> the place it looks at
@@ -67,8 +68,8 @@ class _Placer:
         """A new place for the value `like`."""
         op = self.made_by.get(like)
         if space is None:
-            accumulates = op is not None and op.name == "dot"
-            space = Space.ACCUMULATOR if accumulates else Space.SHARED if like in self.feeds_dot and like.tile.shape else Space.REGISTER
+            multiplied = Space.ACCUMULATOR if like in self.accumulators else Space.SHARED if like in self.feeds_dot else Space.REGISTER
+            space = multiplied if like.tile.shape else Space.REGISTER
         place = Value(like.name, replace(like.tile, place=Place(space)))
         return Op("alloc", results=(place,), loc=op.loc if op else None), place
 
@@ -207,7 +208,7 @@ class _Placer:
         mine = isinstance(init, Value) and made is not None and made.name not in (*VIEWS, "for", "while", "if") and init in self.scope
         if mine and isinstance(at, Value) and at.tile.shape and at not in taken and self.free(init, init, op, i, last):
             return at, []
-        alloc, place = self.alloc(result, Space.ACCUMULATOR if self.accumulates(op, result) else Space.REGISTER)
+        alloc, place = self.alloc(result)
         return place, [alloc, Op("copy", (at,), into=(place,), loc=op.loc)]
 
     def free(self, holder: Value | None, init: Operand, op: Op, i: int, last: dict[Value, int]) -> bool:
@@ -217,10 +218,6 @@ class _Placer:
         inside = any(self.root(v) is holder for b in op.bodies for o in b.ops for v in used_values(o))
         starts = [a for a in op.args if isinstance(a, Value) and self.root(a) is holder]
         return last.get(holder, -1) <= i and not inside and (not starts or (starts == [init] and init is holder))
-
-    def accumulates(self, op: Op, result: Value) -> bool:
-        made = self.made_by.get(op.bodies[-1].result[op.results.index(result)])  # type: ignore[arg-type]
-        return made is not None and made.name == "dot"
 
     def inside(self, v: Value, body: Body) -> bool:
         return any(v in o.results for o in body.ops)
@@ -269,6 +266,16 @@ class _Placer:
             bodies.append(Body((), (*inner.ops[:-1], *moves, Op("yield"))))
         self.env.update(zip(op.results, homes, strict=True))
         return [*new, replace(op, args=tuple(self.put(a) for a in op.args), results=(), bodies=tuple(bodies))]
+
+
+def _accumulators(body: Body) -> set[Operand]:
+    """What products add up in: their results and accumulators, and what loops carry from one to the next."""
+    found: set[Operand] = {v for op in walk(body) if op.name == "dot" for v in (op.result, *op.args[2:])}
+    rows = [row for op in walk(body) if op.name in ("for", "while")
+            for row in zip(op.args[-len(op.results):], op.bodies[-1].params[-len(op.results):], op.bodies[-1].result, op.results, strict=False)]
+    while new := {v for row in rows if found & set(row) for v in row} - found:
+        found |= new
+    return found
 
 
 def _pairs(yielded: tuple[Operand, ...], homes: list[Value], where: dict[Value, Value]) -> list[tuple[Arg, Value]]:
