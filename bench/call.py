@@ -41,7 +41,8 @@ def measure(repetitions: int = 2000) -> list[tuple[str, float, float]]:
     """(what, microseconds of the call, of the bare C call) of kernels of a few arguments."""
     v, m = [np.ones(16, np.float32) for _ in range(2)], [np.ones((2, 16), np.float32) for _ in range(4)]
     calls: list[tuple[str, object, tuple[object, ...], dict[str, object]]] = [
-        ("2 arrays", two, (v[0], v[1]), {}), ("2 arrays, a constant by name", two, (v[0], v[1]), {"BN": 8}), ("2 arrays by name", two, (), {"x": v[0], "y": v[1]}),
+        ("2 arrays", two, (v[0], v[1]), {}), ("2 arrays, a constant by name", two, (v[0], v[1]), {"BN": 8}), ("2 arrays by name", two, (), {"x": v[0],
+            "y": v[1]}),
         ("4 arrays and a scalar", four, (*m, 0.5), {})]
     rows = []
     for what, kernel, args, named in calls:
@@ -49,7 +50,8 @@ def measure(repetitions: int = 2000) -> list[tuple[str, float, float]]:
         kernel(*args, **named)  # type: ignore[operator]
         (plan,) = kernel._plans.values()  # type: ignore[attr-defined]
         block = plan.pack(*plan.template)
-        rows.append((what, microseconds(lambda k=kernel, a=args, n=named: k(*a, **n), repetitions), microseconds(lambda p=plan, b=block: p.launch(b), repetitions)))
+        rows.append((what, microseconds(lambda k=kernel, a=args, n=named: k(*a, **n), repetitions), microseconds(lambda p=plan, b=block: p.launch(b),
+            repetitions)))
     return rows
 
 

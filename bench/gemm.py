@@ -2,8 +2,9 @@
 
     python bench/gemm.py [--size M,N,K ..] [--threads 1 2 ..] [--seconds S] [--const BM=128 ..] [--no-write]
 
-Both run in one process on the same random data, in turn, with a pause between them so that NumPy's idle threads (which spin for some
-milliseconds) do not run beside ours.  Each number of threads is a process of its own; OPENBLAS_CORETYPE and OPENBLAS_L2_SIZE are removed.
+Both run in one process on the same random data, in turn, with a pause between them (dslc.runtime.trial.timed) so that NumPy's
+idle threads, which spin for some milliseconds, do not run beside ours.  dslc is called through kernels.gemm.matmul.  Each number of threads
+is a process of its own; OPENBLAS_CORETYPE and OPENBLAS_L2_SIZE are removed.
 Results go to bench/results/gemm-<processor>.json with device, versions and commit.
 """
 from __future__ import annotations
@@ -21,7 +22,6 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 SIZES = ("64,64,64", "256,256,256", "512,512,512", "1024,1024,1024", "2048,2048,2048", "1000,1000,1000", "4096,64,4096", "32,4096,4096", "1,4096,4096")
-PAUSE_SECONDS = 0.05     # longer than OpenBLAS's threads spin (2^26 cycles, its THREAD_TIMEOUT)
 
 
 def measure(shape: str, seconds: float, dtype: str, consts: dict[str, int]) -> dict[str, Any]:
@@ -29,32 +29,23 @@ def measure(shape: str, seconds: float, dtype: str, consts: dict[str, int]) -> d
     import ml_dtypes  # noqa: F401  registers bfloat16 with NumPy
     import numpy as np
     from dslc.backend import backend_of
-    from dslc.kernels.gemm import gemm
-    from dslc.runtime.trial import spread
+    from dslc.kernels.gemm import matmul
+    from dslc.runtime.trial import spread, timed
 
     m, n, k = map(int, shape.split(","))
     random = np.random.default_rng(0)
     a, b = (random.standard_normal(s, np.float32).astype(dtype) for s in ((m, k), (k, n)))
     c, d = np.empty((m, n), np.float32 if a.dtype.itemsize < 4 else a.dtype), np.empty((m, n), a.dtype)
-    accumulator = {"ACC": __import__("dslc").tile.f64} if dtype == "float64" else {}
-    calls = {"dslc": lambda: gemm(a, b, c, **accumulator, **consts), "numpy": lambda: np.matmul(a, b, out=d)}
+    calls = {"dslc": lambda: matmul(a, b, out=c, **consts), "numpy": lambda: np.matmul(a, b, out=d)}
     for call in calls.values():
         call()
     error = float(np.abs(c.astype(np.float64) - d.astype(np.float64)).max())
-    times: dict[str, list[float]] = {name: [] for name in calls}
-    begin = time.perf_counter()
-    while len(times["dslc"]) < 5 or (time.perf_counter() - begin < seconds and len(times["dslc"]) < 400):
-        for name, call in calls.items():
-            time.sleep(PAUSE_SECONDS if len(times["dslc"]) < 40 else 0.01)
-            call()                                           # wakes the threads; not counted
-            start = time.perf_counter()
-            call()
-            times[name].append(time.perf_counter() - start)
+    times = dict(zip(calls, timed(list(calls.values()), seconds=seconds), strict=True))
     work = 2.0 * m * n * k
     out: dict[str, Any] = {"shape": [m, n, k], "dtype": dtype, "largest_difference": error, "limits": dict(backend_of("cpu").peak()),
                            "load": os.getloadavg()[0]}
     for name, row in times.items():
-        out[name] = {"median_s": median(row), "min_s": min(row), "spread": spread(tuple(row)), "calls": len(row), "gflops": work / median(row) / 1e9,
+        out[name] = {"median_s": median(row), "min_s": min(row), "spread": spread(row), "calls": len(row), "gflops": work / median(row) / 1e9,
                      "best_gflops": work / min(row) / 1e9}
     out["ratio"] = out["numpy"]["median_s"] / out["dslc"]["median_s"]
     out["ratio_of_best"] = out["numpy"]["min_s"] / out["dslc"]["min_s"]
@@ -111,8 +102,9 @@ def main() -> int:
             rows.append(r)
             d, n = r["dslc"], r["numpy"]
             limit = r["limits"].get({"float32": "f32", "float64": "f64", "float16": "f16", "bfloat16": "bf16"}[r["dtype"]], 0.0)
-            print(f"{shape:>16} {threads:>7} {d['gflops']:>12.1f} +-{100 * d['spread']:4.1f}% {n['gflops']:>12.1f} "
-                  f"+-{100 * n['spread']:4.1f}% {r['ratio']:>6.2f} {r['ratio_of_best']:>7.2f} {limit:>6.0f} {d['gflops'] / limit if limit else 0:>7.0%}", flush=True)
+            reached = d["gflops"] / limit if limit else 0
+            print(f"{shape:>16} {threads:>7} {d['gflops']:>12.1f} +-{100 * d['spread']:4.1f}% {n['gflops']:>12.1f} +-{100 * n['spread']:4.1f}% "
+                  f"{r['ratio']:>6.2f} {r['ratio_of_best']:>7.2f} {limit:>6.0f} {reached:>7.0%}", flush=True)
     print(f"load {os.getloadavg()[0]:.1f} at the end")
     if not arguments.no_write:
         name = re.sub(r"\W+", "-", here["processor"]).strip("-").lower()

@@ -25,7 +25,7 @@ class Toolchain(Protocol):
     def compile(self, folder: Path, name: str) -> str:
         """Compile the rendered files of kernel `name` in `folder`; the file name of the binary.  DslError on failure."""
 
-    def load(self, binary: Path, name: str) -> Callable[[bytearray], int]:
+    def load(self, binary: Path, name: str) -> Callable[[bytes], int]:
         """The loaded launcher: it takes the packed arguments and returns a status, 0 for success."""
 
     def report(self) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from .errors import DslError
 from .ops import OPS
-from .ops.table import REQUIRED
+from .ops.table import REQUIRED, OpDef
 from .types import DTYPES
 
 Signature = tuple[tuple[str, Any], ...]
@@ -62,12 +62,13 @@ _CONSTANTS: dict[str, Callable[..., Any]] = {"abs": abs, **{n: _selection(n) for
     n: _function(n) for n in ("sqrt", "rsqrt", "exp", "exp2", "log", "log2", "sigmoid", "tanh", "erf", "sin", "cos")}}
 
 
+def _operation(op: OpDef) -> Operation:
+    derived = (*((p.name, None if p.optional else REQUIRED) for p in op.params), *op.attrs)
+    return Operation(op.name, op.doc, _SIGNATURES.get(op.name, derived), _CONSTANTS.get(op.name))
+
+
 def _operations() -> dict[str, Operation]:
-    table = {}
-    for name, op in OPS.items():
-        if op.language:
-            derived = (*((p.name, None if p.optional else REQUIRED) for p in op.params), *op.attrs)
-            table[name] = Operation(name, op.doc, _SIGNATURES.get(name, derived), _CONSTANTS.get(name))
+    table = {name: _operation(op) for name, op in OPS.items() if op.language}
     extra = [Operation("cdiv", cdiv.__doc__ or "", (("a", REQUIRED), ("b", REQUIRED)), cdiv),
              Operation("zeros", "A tile of zeros.", (("shape", REQUIRED), ("dtype", REQUIRED))),
              Operation("range", "Run-time loop: start, start + step, .. below stop.", (("start", REQUIRED), ("stop", REQUIRED), ("step", 1))),
@@ -75,4 +76,16 @@ def _operations() -> dict[str, Operation]:
     return table | {o.__name__: o for o in extra}
 
 
-tile = SimpleNamespace(**_operations(), **DTYPES)
+class _Language(SimpleNamespace):
+    """The names; those of ops that were added to the table later are found there."""
+
+    def __getattr__(self, name: str) -> Operation:
+        op = OPS.get(name)
+        if op is None or not op.language:
+            raise AttributeError(name)
+        setattr(self, name, _operation(op))
+        found: Operation = vars(self)[name]
+        return found
+
+
+tile = _Language(**_operations(), **DTYPES)

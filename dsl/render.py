@@ -170,7 +170,7 @@ class Scope:
             comment = self.comment(op)
             return [*comment, self.control(op)]
         comment = self.comment(op)
-        text = self.spell(op, self.backend.describe(op, self))
+        text = self.spell(op, self.backend.describe(op, self) if op.name in self.macros else {})
         return [*comment, text] if text else []
 
     def bind(self, op: Op, text: str) -> list[str]:
@@ -233,11 +233,11 @@ def _literal(c: Const, ctype: str) -> dict[str, Any]:
     if c.dtype.kind == "i":
         v = int(c.value)
         return {"kind": "least" if v == -(2 ** 63) else "int", "digits": str(v), "type": ctype, "negative": v < 0, "dtype": c.dtype.name}
-    v = float(np.asarray(c.value).astype(c.dtype.numpy)) if c.dtype.bits < 64 else float(c.value)
-    kind = "nan" if v != v else "inf" if v in (float("inf"), float("-inf")) else "float"
-    digits = repr(v) if c.dtype.bits == 64 else str(np.float32(v)) if kind == "float" else ""
+    x = float(np.asarray(c.value).astype(c.dtype.numpy)) if c.dtype.bits < 64 else float(c.value)
+    kind = "nan" if x != x else "inf" if x in (float("inf"), float("-inf")) else "float"
+    digits = repr(x) if c.dtype.bits == 64 else str(np.float32(x)) if kind == "float" else ""
     digits = digits if kind != "float" or any(ch in digits for ch in ".en") else digits + ".0"
-    return {"kind": kind, "digits": digits.lstrip("-"), "type": ctype, "negative": bool(np.signbit(v)), "dtype": c.dtype.name}
+    return {"kind": kind, "digits": digits.lstrip("-"), "type": ctype, "negative": bool(np.signbit(x)), "dtype": c.dtype.name}
 
 
 def tidy(text: str) -> str:

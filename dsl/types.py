@@ -228,3 +228,11 @@ def row_major(shape: tuple[int, ...]) -> tuple[int, ...]:
 def broadcast_shapes(*shapes: tuple[int, ...]) -> tuple[int, ...]:
     """Numpy's broadcast of shapes; ValueError if they do not fit."""
     return tuple(int(n) for n in np.broadcast_shapes(*shapes))
+
+
+def broadcasts_to(shape: tuple[int, ...], into: tuple[int, ...]) -> bool:
+    """Whether numpy broadcasts `shape` to `into`."""
+    try:
+        return broadcast_shapes(shape, into) == into
+    except ValueError:
+        return False

@@ -8,12 +8,12 @@ from .errors import DslError, check
 from .ir import Arg, Body, Const, Kernel, Op, Operand, Span, Value, used_values, walk
 from .ops import OPS, OpDef
 from .ops.control import ATOMIC_TYPES, access_shape
+from .ops.structure import REDUCTIONS
 from .ops.table import REQUIRED, Param, admit, describe
 from .text import literal, place_of
-from .types import BOOL, I32, INDEX, DType, Place, TensorType, TileType, broadcast_shapes
+from .types import BOOL, I32, INDEX, DType, Place, TensorType, TileType, broadcasts_to
 
 Types = tuple[TileType, ...]
-_REDUCTIONS = ("sum", "max", "min", "argmax", "argmin")
 _BODIES = {"for": 1, "while": 2, "if": 2, "map": 1}
 _COUNTERS = (TileType(INDEX), TileType(I32))        # what counts programs, trips and elements; i32 once narrowed
 
@@ -39,10 +39,6 @@ class _Bad(DslError):
     def __init__(self, message: str, op: Op | None, hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.op = op
-
-
-def _spell(arg: Operand) -> str:
-    return f"%{arg.name}" if isinstance(arg, Value) else literal(arg) if isinstance(arg, Const) else "a span"
 
 
 def _spell_types(types: Sequence[Any]) -> str:
@@ -110,7 +106,7 @@ class _Checker:
             self.operands(op, row)
             for name, default in row.attrs:
                 self.need(default is not REQUIRED or op.attr(name) is not None, f"attribute {name} is missing")
-            bodies = (0, 1) if op.name in _REDUCTIONS else (_BODIES.get(op.name, 0),)
+            bodies = (0, 1) if op.name in REDUCTIONS else (_BODIES.get(op.name, 0),)
             self.need(len(op.bodies) in bodies, f"expected {bodies[-1]} bodies, got {len(op.bodies)}")
             self.allowed(op, row)
             types = _RULES.get(op.name, _infer)(self, op, row)
@@ -135,8 +131,8 @@ class _Checker:
     def operands(self, op: Op, row: OpDef) -> None:
         params = row.params
         low = sum(not (p.optional or p.many) for p in params)
-        many = (params and params[-1].many) or (op.name in _REDUCTIONS and op.bodies)
-        low, high = (0 if op.name in _REDUCTIONS and op.bodies else low), (len(op.args) if many else len(params))
+        many = (params and params[-1].many) or (op.name in REDUCTIONS and op.bodies)
+        low, high = (0 if op.name in REDUCTIONS and op.bodies else low), (len(op.args) if many else len(params))
         expected = str(low) if low == high else f"{low} to {high}" if not many else f"at least {low}"
         self.need(low <= len(op.args) <= high, f"expected {expected} operands, got {len(op.args)}")
         for n, arg in enumerate(op.args):
@@ -169,7 +165,7 @@ class _Checker:
         self.need(is_tensor == (param.letter == "tensor"), f"{param.name} must be a {'tensor' if param.letter == 'tensor' else 'tile'}, got {arg.type}")
         if param.name == "at":
             self.need(_is_index(arg), f"a coordinate must hold integers, got {arg.type}")
-        elif not is_tensor and not (op.name in _REDUCTIONS and op.bodies):
+        elif not is_tensor and not (op.name in REDUCTIONS and op.bodies):
             admit(op.name, param, _type(arg))
 
     # ------------------------------------------------------------ results
@@ -203,7 +199,7 @@ def _is_index(arg: Operand) -> bool:
 
 # ---------------------------------------------------------------- rules: the types that an op produces, once it is found well formed
 def _infer(checker: _Checker, op: Op, row: OpDef) -> Types:
-    if op.name in _REDUCTIONS and op.bodies:
+    if op.name in REDUCTIONS and op.bodies:
         shape, dtype = op.attr("shape"), op.attr("dtype")
         checker.need(isinstance(shape, tuple) and isinstance(dtype, DType), "with a body, attributes shape and dtype are needed")
         _elements(checker, op, shape, (dtype,))
@@ -218,7 +214,7 @@ def _elements(checker: _Checker, op: Op, shape: tuple[int, ...], dtypes: Sequenc
     (body,) = op.bodies
     for arg in op.args:
         t = _type(arg)
-        checker.need(t.shape and _fits(t.shape, shape), f"{describe(t)} does not broadcast to {shape}", "scalars are named in the body")
+        checker.need(t.shape and broadcasts_to(t.shape, shape), f"{describe(t)} does not broadcast to {shape}", "scalars are named in the body")
     want = tuple(TileType(_type(a).dtype) for a in op.args)
     have = tuple(p.type for p in body.params)
     checker.need(have == want, f"the body takes {_spell_types(have)}, expected {_spell_types(want)}")
@@ -232,13 +228,6 @@ def _elements(checker: _Checker, op: Op, shape: tuple[int, ...], dtypes: Sequenc
         checker.at = inner
         checker.need(all(isinstance(a, (Const, Value)) and not a.tile.shape for a in inner.args), "in the body of a map or reduction only scalars are named")
     checker.at = op
-
-
-def _fits(shape: tuple[int, ...], into: tuple[int, ...]) -> bool:
-    try:
-        return broadcast_shapes(shape, into) == into
-    except ValueError:
-        return False
 
 
 def _map(checker: _Checker, op: Op, row: OpDef) -> Types:
@@ -323,11 +312,7 @@ def _access(checker: _Checker, op: Op, coordinates: Sequence[Operand]) -> TileTy
     inside = op.attr("inside", ())
     good = isinstance(inside, tuple) and all(isinstance(d, int) and 0 <= d < tensor.rank for d in inside)
     checker.need(good, f"inside={inside} does not list dimensions of %{op.args[0].name}")
-    try:
-        return TileType(tensor.dtype, access_shape(coordinates))
-    except ValueError:
-        shapes = " and ".join(str(_type(c).shape) for c in coordinates if isinstance(c, Value) and _type(c).shape)
-        raise _Bad(f"{op.name}: index tiles of shapes {shapes} do not broadcast", op) from None
+    return TileType(tensor.dtype, access_shape(coordinates, op.name))
 
 
 def _load(checker: _Checker, op: Op, _row: OpDef) -> Types:
@@ -339,7 +324,7 @@ def _load(checker: _Checker, op: Op, _row: OpDef) -> Types:
 def _store(checker: _Checker, op: Op, _row: OpDef) -> Types:
     tile, value = _access(checker, op, op.args[2:]), _type(op.args[1])
     checker.need(value.dtype is tile.dtype, f"the tensor holds {tile.dtype}, got {value.dtype}", "cast the value")
-    checker.need(_fits(value.shape, tile.shape), f"{describe(value)} does not broadcast to {tile.shape}")
+    checker.need(broadcasts_to(value.shape, tile.shape), f"{describe(value)} does not broadcast to {tile.shape}")
     checker.need(op.name == "store" or tile.dtype in ATOMIC_TYPES, f"not defined for {tile.dtype}", "one of " + " ".join(d.name for d in ATOMIC_TYPES))
     return ()
 
@@ -391,7 +376,7 @@ class _Lives:
     def op(self, op: Op, after: frozenset[Value]) -> frozenset[Value]:
         if op.name in ("alloc", "view"):
             return after
-        reads = frozenset(self.roots[v] for v in (used_values(op) if op.name in ("map", *_REDUCTIONS) else op.uses()) if v in self.roots)
+        reads = frozenset(self.roots[v] for v in (used_values(op) if op.name in ("map", *REDUCTIONS) else op.uses()) if v in self.roots)
         if op.name == "if":
             return reads | self.body(op.bodies[0], after) | self.body(op.bodies[1], after)
         if op.name in ("for", "while"):

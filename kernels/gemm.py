@@ -1,15 +1,17 @@
 """Matrix products: with an epilogue, batched, int8 with scales, and split along K for few rows.  Grouped and quantised products are elsewhere."""
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
 from dslc import const, tile, tile_function, tile_kernel
 from dslc.runtime.library import Example, Expected, Given
 
-# Tile sizes: measured on a 2-core AMD Zen 3 (64 KiB L1, 1 MiB L2), bench/gemm.py; a BK of 256 keeps one packed panel of B in L2.
-BLOCK = 128
-BLOCK_K = 256
+# Tile sizes measured with bench/gemm.py on two cores of an AMD EPYC (Zen 3, 32 KiB L1, 512 KiB L2 each): 256 is 5 to 12 % faster than 128 from
+# 512 to 2048, and a packed panel of 256 x 256 f32 fills half of L2.  int8 is as fast with 128, which gives four times the programs.
+BLOCK = 256
+BLOCK_INT8 = 128
 
 
 # ---------------------------------------------------------------- epilogues
@@ -48,7 +50,7 @@ def bias_silu(acc, bias, cols):
 # ---------------------------------------------------------------- kernels
 @tile_kernel
 def gemm(a: "T[M, K]", b: "T[K, N]", c: "U[M, N]", bias: "f32[N]?" = None, *,
-         BM: const = BLOCK, BN: const = BLOCK, BK: const = BLOCK_K, ACC: const = tile.f32, epilogue: const = identity):
+         BM: const = BLOCK, BN: const = BLOCK, BK: const = BLOCK, ACC: const = tile.f32, epilogue: const = identity):
     """c = epilogue(a @ b).
 
     Shapes: a (M, K), b (K, N), c (M, N), any strides (pass x.T for a transposed operand); T any float or 8-bit integer.
@@ -65,7 +67,7 @@ def gemm(a: "T[M, K]", b: "T[K, N]", c: "U[M, N]", bias: "f32[N]?" = None, *,
 
 @tile_kernel
 def gemm_batched(a: "T[B, M, K]", b: "T[B, K, N]", c: "U[B, M, N]", bias: "f32[N]?" = None, *,
-                 BM: const = BLOCK, BN: const = BLOCK, BK: const = BLOCK_K, ACC: const = tile.f32, epilogue: const = identity):
+                 BM: const = BLOCK, BN: const = BLOCK, BK: const = BLOCK, ACC: const = tile.f32, epilogue: const = identity):
     """c[n] = epilogue(a[n] @ b[n]); a matrix shared by the batch has stride 0 (np.broadcast_to).  Error as gemm."""
     n, i, j = tile.grid(B, tile.cdiv(M, BM), tile.cdiv(N, BN))
     rows, cols = (i * BM, BM), (j * BN, BN)
@@ -77,7 +79,7 @@ def gemm_batched(a: "T[B, M, K]", b: "T[B, K, N]", c: "U[B, M, N]", bias: "f32[N
 
 @tile_kernel
 def gemm_int8(a: "i8[M, K]", b: "i8[K, N]", row_scale: "f32[M]", col_scale: "f32[N]", c: "T[M, N]", *,
-              BM: const = BLOCK, BN: const = BLOCK, BK: const = BLOCK_K):
+              BM: const = BLOCK_INT8, BN: const = BLOCK_INT8, BK: const = BLOCK):
     """c = (a @ b) row_scale[:, None] col_scale[None, :], the sum exact in i32; two f32 roundings, then T's."""
     i, j = tile.grid(tile.cdiv(M, BM), tile.cdiv(N, BN))
     rows, cols = (i * BM, BM), (j * BN, BN)
@@ -89,7 +91,7 @@ def gemm_int8(a: "i8[M, K]", b: "i8[K, N]", row_scale: "f32[M]", col_scale: "f32
 
 
 @tile_kernel
-def gemm_split(a: "T[M, K]", b: "T[K, N]", part: "f32[S, M, N]", *, BM: const = 32, BN: const = BLOCK, BK: const = BLOCK_K):
+def gemm_split(a: "T[M, K]", b: "T[K, N]", part: "f32[S, M, N]", *, BM: const = 32, BN: const = 128, BK: const = BLOCK):
     """part[s] = the product over the s-th of S runs of K, each a whole number of BK: parallel where M and N give few programs."""
     i, j, s = tile.grid(tile.cdiv(M, BM), tile.cdiv(N, BN), S)
     each = tile.cdiv(tile.cdiv(K, BK), S) * BK
@@ -100,7 +102,7 @@ def gemm_split(a: "T[M, K]", b: "T[K, N]", part: "f32[S, M, N]", *, BM: const = 
 
 
 @tile_kernel
-def add_splits(part: "f32[S, M, N]", c: "T[M, N]", *, BM: const = 16, BN: const = BLOCK):
+def add_splits(part: "f32[S, M, N]", c: "T[M, N]", *, BM: const = 16, BN: const = 128):
     """c = part[0] + part[1] + .., in this order: the same bits whatever the number of threads."""
     i, j = tile.grid(tile.cdiv(M, BM), tile.cdiv(N, BN))
     acc = tile.zeros((BM, BN), tile.f32)
@@ -110,10 +112,22 @@ def add_splits(part: "f32[S, M, N]", c: "T[M, N]", *, BM: const = 16, BN: const 
 
 
 # ---------------------------------------------------------------- host
+def tile_sizes(m: int, n: int, threads: int) -> dict[str, int]:
+    """Constants for a product of M rows and N columns: tiles hardly larger than the result, and two programs to a thread if that leaves 64 a side."""
+    bm, bn = (min(most, 1 << max(x - 1, 0).bit_length()) for x, most in ((m, BLOCK), (n, 1024 if m == 1 else BLOCK)))
+    bn, least = max(bn, 16), 128 if m == 1 else 64
+    while bn > least and -(-m // bm) * -(-n // bn) < 2 * threads:
+        bn //= 2
+    while bm > least and -(-m // bm) * -(-n // bn) < 2 * threads:
+        bm //= 2
+    return {"BM": bm, "BN": bn, "BK": 64 if m == 1 else BLOCK}
+
+
 def matmul(a: Any, b: Any, bias: Any = None, *, out: Any = None, dtype: Any = None, splits: int = 1, **consts: Any) -> Any:
     """The product (M, N) of a (M, K) and b (K, N), numpy arrays, in `dtype` (default: a's; i32 for integers).
 
-    A bias (N) of f32 is added unless `epilogue` says otherwise.  `splits` > 1 divides K among programs (no epilogue then).
+    A bias (N) of f32 is added unless `epilogue` says otherwise.  `splits` > 1 divides K among programs (no epilogue then).  Tile sizes follow
+    the shape unless constants give them.
     Raises DslError if shapes or dtypes do not fit.
     """
     integral = a.dtype.kind in "iu"
@@ -124,7 +138,8 @@ def matmul(a: Any, b: Any, bias: Any = None, *, out: Any = None, dtype: Any = No
         add_splits(part, c)
         return c
     accumulator = tile.i32 if integral else tile.f64 if a.dtype == np.float64 else tile.f32
-    gemm(a, b, c, bias, ACC=accumulator, **({} if bias is None else {"epilogue": bias_add}), **consts)
+    sizes = tile_sizes(*c.shape, int(os.environ.get("DSLC_THREADS") or 0) or len(os.sched_getaffinity(0)))
+    gemm(a, b, c, bias, **{"ACC": accumulator, **sizes, **({} if bias is None else {"epilogue": bias_add}), **consts})
     return c
 
 

@@ -22,7 +22,7 @@ def row_squares(x: "T[N, D]", out: "f32[N]", *, BN: const = 64, BD: const = 64):
 
 
 @tile_kernel
-def assign(x: "T[N, D]", c: "T[K, D]", c_squared: "f32[K]", ids: "i32[N]", score: "f32[N]", *, BN: const = 128, BK: const = 128, BD: const = 128):
+def assign(x: "T[N, D]", c: "T[K, D]", c_squared: "f32[K]", ids: "i32[N]", score: "f32[N]", *, BN: const = 128, BK: const = 64, BD: const = 64):
     """ids[i] = argmin_k |c_k|^2 - 2 x_i.c_k, the lowest k on ties; |x|^2 is the same for all k and is left out.  Rows of NaN get 0.
 
     Shapes: x (N, D), c (K, D), c_squared (K), ids, score (N).  The N x K scores are never stored.

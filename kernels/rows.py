@@ -32,7 +32,7 @@ def softmax(x: "T[M, N]", y: "T[M, N]", scale: "f32", *, BM: const = 4, BN: cons
 
 
 @tile_kernel
-def rmsnorm(x: "T[M, N]", w: "T[N]", y: "T[M, N]", residual: "T[M, N]?", eps: "f32", *, N: const, BM: const = 2):
+def rmsnorm(x: "T[M, N]", w: "T[N]", y: "T[M, N]", residual: "T[M, N]?", eps: "f32", *, N: const, BM: const = 4):
     """y = h / sqrt(mean_j h^2 + eps) w, h = x + residual rounded to T, which replaces `residual` if it is given.
 
     Shapes: x, y, residual (M, N), w (N).  Error: N 2^-24 relative for the mean, three more roundings, then T's.
@@ -49,7 +49,7 @@ def rmsnorm(x: "T[M, N]", w: "T[N]", y: "T[M, N]", residual: "T[M, N]?", eps: "f
 
 
 @tile_kernel
-def layernorm(x: "T[M, N]", w: "f32[N]", b: "f32[N]", y: "T[M, N]", mean: "f32[M]", rstd: "f32[M]", eps: "f32", *, N: const, BM: const = 2):
+def layernorm(x: "T[M, N]", w: "f32[N]", b: "f32[N]", y: "T[M, N]", mean: "f32[M]", rstd: "f32[M]", eps: "f32", *, N: const, BM: const = 4):
     """y = (x - mean) rstd w + b, rstd = 1 / sqrt(var + eps), var the mean square of x - mean (two passes over the tile, no cancellation).
 
     Shapes: x, y (M, N), w, b (N), mean, rstd (M).  Error: N 2^-24 relative in mean and var, then T's rounding.

@@ -20,7 +20,7 @@ def histogram(x: "u8[N]", counts: "i32[BINS]", *, BINS: const, BN: const = 1024,
 
 
 @tile_kernel
-def row_cumsum(x: "T[R, N]", y: "T[R, N]", *, BR: const = 4, BN: const = 256):
+def row_cumsum(x: "T[R, N]", y: "T[R, N]", *, BR: const = 8, BN: const = 64):
     """y[i, j] = x[i, 0] + .. + x[i, j], summed in f32: tiles left to right, each shifted by the sum so far.
 
     Error: (j + 1) 2^-24 sum |x| before rounding to T.

@@ -10,28 +10,28 @@ from dslc.runtime.library import Example, Expected, Given
 
 
 @tile_kernel
-def copy(a: "T[N]", c: "T[N]", *, BN: const = 4096):
+def copy(a: "T[N]", c: "T[N]", *, BN: const = 16384):
     """c = a"""
     i = tile.grid(tile.cdiv(N, BN))
     tile.store(c, (i * BN, BN), tile.load(a, (i * BN, BN)))
 
 
 @tile_kernel
-def scale(c: "T[N]", b: "T[N]", s: "f64", *, BN: const = 4096):
+def scale(c: "T[N]", b: "T[N]", s: "f64", *, BN: const = 16384):
     """b = s c, s rounded to T first"""
     i = tile.grid(tile.cdiv(N, BN))
     tile.store(b, (i * BN, BN), tile.load(c, (i * BN, BN)) * tile.cast(s, T))
 
 
 @tile_kernel
-def add(a: "T[N]", b: "T[N]", c: "T[N]", *, BN: const = 4096):
+def add(a: "T[N]", b: "T[N]", c: "T[N]", *, BN: const = 16384):
     """c = a + b"""
     i = tile.grid(tile.cdiv(N, BN))
     tile.store(c, (i * BN, BN), tile.load(a, (i * BN, BN)) + tile.load(b, (i * BN, BN)))
 
 
 @tile_kernel
-def triad(b: "T[N]", c: "T[N]", a: "T[N]", s: "f64", *, BN: const = 4096):
+def triad(b: "T[N]", c: "T[N]", a: "T[N]", s: "f64", *, BN: const = 16384):
     """a = b + s c, two roundings"""
     i = tile.grid(tile.cdiv(N, BN))
     tile.store(a, (i * BN, BN), tile.load(b, (i * BN, BN)) + tile.cast(s, T) * tile.load(c, (i * BN, BN)))

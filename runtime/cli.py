@@ -90,8 +90,10 @@ def _run(commands: Any) -> None:
     p = _command(commands, "run", "run a kernel on random data, check its result, time it",
                  "dslc run gemm\ndslc run gemm T=bf16 U=f32 --size M=4096 --size N=512\ndslc run gemm epilogue=bias_gelu present=bias\n"
                  "dslc run attention causal=true --size SQ=2048 --size SK=2048\ndslc run my_kernels.py:scale --json",
-                 lambda a: report.run(a, sizes(a.size), _progress), about="Random data from a fixed seed; the result is checked against numpy "
-                 "(library kernels) or the interpreter; the median\ntime stands beside the least that this machine's measured limits allow, and beside what a user would call instead.")
+                 lambda a: report.run(a, sizes(a.size), _progress),
+                 about="Random data from a fixed seed; the result is checked against numpy "
+                 "(library kernels) or the interpreter; the median\n"
+                 "time stands beside the least that this machine's measured limits allow, and beside what a user would call instead.")
     _kernel_words(p)
     _size_words(p)
     p.add_argument("--repeat", type=_positive, metavar="N", help="timed calls (default: as many as fit 1.5 s)")

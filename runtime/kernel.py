@@ -83,8 +83,8 @@ class TileKernel:
         key = (target or _chosen_target(), *[_kind(v) for v in values], *([(n, v, repr(v)) for n, v in named.items()] if named else ()))
         try:
             plan = self._plans.get(key)
-        except TypeError:
-            plan, key = None, None
+        except TypeError:                                       # a constant that cannot be hashed: `bind` will refuse it
+            plan, key = None, ()
         if plan is None:
             plan = self._plan(args, named, target, key)
         block = list(plan.template)
@@ -135,14 +135,14 @@ class TileKernel:
         backend = self._backend(b, target)
         entry = self._entry(backend, b)
         plan = self._make_plan(backend, entry, b, len(args))
-        if key is not None:
+        if key:
             self._plans[key] = plan
         return plan
 
     def _in_order(self, args: tuple[Any, ...], named: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The arguments that are no constants, in the signature's order, and the constants by name."""
         given = self._given(args, named, self._positional)
-        return tuple(given.get(n) for n in self._arguments), {n: given[n] for n in self.definition.consts if n in given}
+        return tuple(given.get(n) for n in self._arguments), {n: given[n] for n in self.definition.consts if n in named or (self._mixed and n in given)}
 
     def _backend(self, b: Binding, target: str | None) -> Backend:
         devices = {x.device.partition(":")[0] for x in b.arrays.values()}
@@ -184,7 +184,8 @@ class TileKernel:
         check(race is None, race[0] if race else "", Loc(*race[1]) if race and race[1] else None, hint="give each program its own elements, or use atomics")
         launch = backend.toolchain.load(entry.path / data["binary"], data["name"])
         order = {n: i for i, n in enumerate(self._arguments)}
-        template, pointers, scalars = [], [], []
+        template: list[Any] = []
+        pointers, scalars = [], []
         for kind, name, dtype, _count in data["members"]:
             if kind == "pointer":
                 pointers.append((len(template), order[name]))

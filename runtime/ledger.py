@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import islice, product
 from math import prod
@@ -232,7 +232,7 @@ class _Count:
         start, stop = self.number(c.start), self.number(c.stop) if c.stop is not None else n
         if start is None:
             return c.extent
-        return max(min(start + c.extent, n, n if stop is None else stop) - max(start, 0), 0)
+        return max(min(int(start) + c.extent, n, n if stop is None else int(stop)) - max(int(start), 0), 0)
 
     # ------------------------------------------------------------ computing
     def compute(self, op: Op) -> None:
@@ -295,5 +295,6 @@ def _kind(name: str, floating: bool) -> str:
     return "moves"
 
 
-_CONTROL = {"for": _Count.loop, "while": _Count.while_, "if": _Count.branch, "yield": lambda _c, _op: None, "assume": lambda _c, _op: None,
-            "barrier": lambda _c, _op: None, "alloc": lambda _c, _op: None, "view": lambda _c, _op: None}
+_CONTROL: dict[str, Callable[[_Count, Op], None]] = {
+    "for": _Count.loop, "while": _Count.while_, "if": _Count.branch,
+    **dict.fromkeys(("yield", "assume", "barrier", "alloc", "view"), lambda _c, _op: None)}

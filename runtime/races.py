@@ -12,7 +12,7 @@ from dslc.ir import Const, Kernel, Op, Operand, Span, Value, producers
 from dslc.types import INDEX
 
 Tree = Any                # JSON: an int, a dimension's name, ["@", grid axis], [op, tree, tree], or None for what is not known before the launch
-_OPS = {"add": lambda x, y: x + y, "sub": lambda x, y: x - y, "mul": lambda x, y: x * y, "floordiv": lambda x, y: x // y if y else None,
+_OPS: dict[str, Any] = {"add": lambda x, y: x + y, "sub": lambda x, y: x - y, "mul": lambda x, y: x * y, "floordiv": lambda x, y: x // y if y else None,
         "mod": lambda x, y: x % y if y else None, "minimum": min, "maximum": max}
 Box = list[tuple[int, int]]
 
@@ -65,7 +65,7 @@ def _value(tree: Tree, dims: Mapping[str, int], program: Sequence[int]) -> int |
     if isinstance(tree, str):
         return dims.get(tree)
     if tree[0] == "@":
-        return program[tree[1]]
+        return int(program[tree[1]])
     x, y = (_value(t, dims, program) for t in tree[1:])
     return None if x is None or y is None else _OPS[tree[0]](x, y)
 

@@ -135,12 +135,12 @@ def _run_text(name: str, t: Trial, machine: Mapping[str, Any]) -> str:
         rows.append(("note", f"other work was running (load {t.load:.1f} on {machine['threads']} threads): an idle machine is faster"))
     if t.peer:
         p = median(t.peer_times)
-        rows.append((t.peer, f"{scaled(p, 's')} median, +-{100 * spread(t.peer_times):.1f} %, in turn with ours: {_ratio(p / m)}"))
+        rows.append((t.peer, f"{scaled(p, 's')} median of {len(t.peer_times)}, +-{100 * spread(t.peer_times):.1f} %, in turn with ours: {_ratio(p / m)}"))
     return f"{name}  {' '.join(words)}\n{_table(rows)}"
 
 
 def _ratio(r: float) -> str:
-    return f"dslc is {r:.2f}x as fast" if r >= 1 else f"dslc is {r:.2f}x as fast (slower)"
+    return f"dslc takes {1 / r:.2f} of its time"
 
 
 def _verdict(v: Any, against: str) -> str:
@@ -269,7 +269,7 @@ def _markdown(rows: Sequence[OpDef]) -> str:
 # ---------------------------------------------------------------- targets, doctor, cache
 def targets_known(a: Namespace) -> int:
     """`dslc targets`."""
-    data = []
+    data: list[dict[str, Any]] = []
     for name in targets():
         backend = backend_of(name)
         rows = backend.toolchain.report()

@@ -2,10 +2,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median, quantiles
-from time import perf_counter
+from time import perf_counter, sleep
 from typing import Any
 
 import ml_dtypes
@@ -22,6 +22,8 @@ from .library import Example, Expected, example_of
 
 PLAIN_SIZE = 96          # of every dimension that nobody names: divides by the usual packings, and leaves ragged tiles
 TRIAL_SECONDS = 1.5      # that timing may take unless --repeat says how often
+TURN = 5                 # runs of one call before the next has its turn
+PAUSE_SECONDS = 0.05     # longer than the idle threads of OpenBLAS spin (2^26 cycles, its THREAD_TIMEOUT)
 SEED = 20240229
 
 
@@ -105,7 +107,7 @@ def judge(name: str, got: Any, expected: Expected) -> Verdict:
         off = got != expected.value
         return Verdict(name, got.size, int(off.sum()), float(np.abs(got.astype(np.float64) - expected.value).max(initial=0)), 0.0, _first(off, got, expected))
     wide, want = got.astype(np.float64), np.asarray(expected.value, np.float64)
-    limits: Any = ml_dtypes.finfo(got.dtype)
+    limits: Any = ml_dtypes.finfo(got.dtype)  # type: ignore[no-untyped-call]
     half, tiny = 2.0 ** -(limits.nmant + 1), float(limits.smallest_subnormal)
     with np.errstate(invalid="ignore"):
         same = (wide == want) | (np.isnan(wide) & np.isnan(want))
@@ -180,27 +182,32 @@ def try_kernel(kernel: TileKernel, s: Setup, target: str, repeat: int | None, te
     peer_name, peer_of = (s.example.peer if s.example and s.example.peer else ("", lambda _given: None))
     peer = peer_of({**defaults, **s.given, **s.numbers})
     tell("timing")
-    times, peer_times = timed(lambda: kernel(**got, **s.named, target=target), peer, repeat)
+    times, *others = timed([lambda: kernel(**got, **s.named, target=target), *([peer] if peer else [])], repeat)
     tell("measuring the limits of this machine")
     limits = backend_of(target).peak()
     operations = s.example.operations(s.numbers) if s.example and s.example.operations else counts.flops
     roof = roofline(operations, counts.compulsory, limits, counts.dtype())
-    return Trial(s, verdicts, against, first_call, times, peer_name if peer else "", peer_times, operations, counts, limits, roof, load)
+    return Trial(s, verdicts, against, first_call, times, peer_name if peer else "", others[0] if others else (), operations, counts, limits, roof, load)
 
 
-def timed(call: Callable[[], Any], peer: Callable[[], Any] | None, repeat: int | None) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Seconds of each call of both, taken in turn so that both meet the same machine; as many as fit TRIAL_SECONDS, 3 to 1000."""
-    calls = [call, *([peer] if peer else [])]
+def timed(calls: Sequence[Callable[[], Any]], repeat: int | None = None, seconds: float = TRIAL_SECONDS) -> list[tuple[float, ...]]:
+    """Seconds of each run of each call: `repeat` runs, or 3 to 1000 as fit `seconds`.
+
+    Several calls take turns of a few runs, so that all meet the same machine; before a turn a pause lets the idle threads of the one before
+    stop spinning, and a run that is not counted wakes the caller's own.
+    """
     rows: list[list[float]] = [[] for _ in calls]
-    for f in calls:
-        f()
     begin = perf_counter()
-    while len(rows[0]) < (repeat or 3) or (repeat is None and len(rows[0]) < 1000 and perf_counter() - begin < TRIAL_SECONDS):
-        for row, f in zip(rows, calls, strict=True):
-            start = perf_counter()
-            f()
-            row.append(perf_counter() - start)
-    return tuple(rows[0]), tuple(rows[1]) if peer else ()
+    while len(rows[0]) < (repeat or 3) or (repeat is None and len(rows[0]) < 1000 and perf_counter() - begin < seconds):
+        for row, call in zip(rows, calls, strict=True):
+            if len(calls) > 1 or not row:
+                sleep(PAUSE_SECONDS if len(calls) > 1 else 0)
+                call()
+            for _ in range(min(TURN, repeat - len(row)) if repeat else TURN):
+                start = perf_counter()
+                call()
+                row.append(perf_counter() - start)
+    return [tuple(row) for row in rows]
 
 
 def spread(times: tuple[float, ...]) -> float:

@@ -2,7 +2,7 @@
 
 Not a test itself.  A case is a function that returns launches; the same seeds give the same data under both.
 """
-# ruff: noqa: F841 -- annotations of kernels are not Python
+
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,9 +43,11 @@ def integers(*shape, dtype=np.int32, seed=0, low=None, high=None):
 def awkward(*shape, dtype=f32, seed=0):
     """Normal numbers with NaN, infinities, both zeros, subnormals and the largest among them."""
     x = normal(*shape, seed=seed).astype(f64) * 100
-    special = [np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-45, -1e-40, 3.4e38, -3.4e38, 0.5, 1.5, 2.5, -0.5, -1.5, 65504.0, 448.0, 464.0, 57344.0, 1e-8, 2.0 ** 31, -2.0 ** 31, 2.0 ** 63]
+    special = [np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-45, -1e-40, 3.4e38, -3.4e38, 0.5, 1.5, 2.5, -0.5, -1.5, 65504.0, 448.0, 464.0, 57344.0, 1e-8, 2.0 ** 31,
+               -2.0 ** 31, 2.0 ** 63]
     at = rng(seed + 1).random(shape) < 0.5
-    return np.where(at, rng(seed + 2).choice(special, shape), x).astype(dtype)
+    with np.errstate(over="ignore"):
+        return np.where(at, rng(seed + 2).choice(special, shape), x).astype(dtype)
 
 
 # ---------------------------------------------------------------- shapes
@@ -430,7 +432,8 @@ def case_to_integers():
 
 
 def case_between_integers():
-    x = np.concatenate([integers(30, dtype=np.int64), integers(30, dtype=np.int64, low=-300, high=300), [2 ** 63 - 1, -2 ** 63, 2 ** 53 + 1, 2 ** 24 + 1, -1, 0]])
+    x = np.concatenate([integers(30, dtype=np.int64), integers(30, dtype=np.int64, low=-300, high=300), [2 ** 63 - 1, -2 ** 63, 2 ** 53 + 1, 2 ** 24 + 1, -1,
+        0]])
     n = len(x)
     return [Launch(between_integers, dict(x=x, wraps=fresh((7, n), np.int64), clips=fresh((7, n), np.int64), floats=fresh((2, n), f32), doubles=fresh(n, f64),
                                           halves=fresh(n, f16)))]
@@ -523,7 +526,8 @@ def case_float_arithmetic():
 
 # ---------------------------------------------------------------- lookup, random bits
 @tile_kernel
-def lookups(table: "f16[R, D]", codes: "i8[N]", flat: "u8[R]", out: "f16[N, D]", one: "u8[N]", bits: "u32[2, N]", key: "u64", *, BN: const = 6, RP: const = 5, DP: const = 3):
+def lookups(table: "f16[R, D]", codes: "i8[N]", flat: "u8[R]", out: "f16[N, D]", one: "u8[N]", bits: "u32[2, N]", key: "u64", *, BN: const = 6, RP: const = 5,
+            DP: const = 3):
     i = tile.grid(tile.cdiv(N, BN))
     c = tile.load(codes, (i * BN, BN), pad=-1)
     rows = tile.load(table, ((0, RP), (0, DP)))
@@ -542,7 +546,8 @@ def case_lookups():
 
 # ---------------------------------------------------------------- dot
 @tile_kernel
-def dots(a: "T[M, K]", b: "T[K, N]", c: "f32[M, N]", row: "f32[N]", outer: "f32[M, N]", gram: "f32[M, M]", turned: "f32[N, M]", *, MP: const, NP: const, KP: const):
+def dots(a: "T[M, K]", b: "T[K, N]", c: "f32[M, N]", row: "f32[N]", outer: "f32[M, N]", gram: "f32[M, M]", turned: "f32[N, M]", *, MP: const, NP: const,
+         KP: const):
     i = tile.grid(1)
     x, y = tile.load(a, ((0, MP), (0, KP))), tile.load(b, ((0, KP), (0, NP)))
     p = tile.dot(x, y)
@@ -597,8 +602,10 @@ def dots_bound(k):
 
 def case_dots():
     out = []
-    for d, (m, n, k) in ((f32, (1, 7, 33)), (f32, (9, 1, 5)), (f32, (13, 11, 1)), (f16, (5, 6, 16)), (bf16, (8, 8, 8)), (e4m3, (3, 17, 20)), (f32, (17, 33, 40))):
-        arrays = dict(a=normal(m, k, dtype=d), b=normal(k, n, dtype=d, seed=1), c=fresh((m, n), f32), row=fresh(n, f32), outer=fresh((m, n), f32), gram=fresh((m, m), f32),
+    for d, (m, n, k) in ((f32, (1, 7, 33)), (f32, (9, 1, 5)), (f32, (13, 11, 1)), (f16, (5, 6, 16)), (bf16, (8, 8, 8)), (e4m3, (3, 17, 20)), (f32, (17, 33,
+        40))):
+        arrays = dict(a=normal(m, k, dtype=d), b=normal(k, n, dtype=d, seed=1), c=fresh((m, n), f32), row=fresh(n, f32), outer=fresh((m, n), f32),
+                      gram=fresh((m, m), f32),
                       turned=fresh((n, m), f32))
         out.append(Launch(dots, dict(arrays, MP=m, NP=n, KP=k), dict.fromkeys(("c", "row", "outer", "gram", "turned"), dots_bound(k))))
     return out
@@ -607,7 +614,8 @@ def case_dots():
 def case_integer_dots():
     out = []
     for s, u, (m, n, k) in ((np.int8, np.uint8, (1, 9, 17)), (np.uint8, np.int8, (9, 1, 8)), (np.uint8, np.uint8, (4, 5, 40)), (np.int8, np.int8, (6, 19, 70))):
-        out.append(Launch(integer_dots, dict(a=integers(m, k, dtype=s), b=integers(k, n, dtype=u, seed=1), c=fresh((m, n), np.int32), d=fresh((1, 1), np.int32), MP=m, NP=n, KP=13)))
+        out.append(Launch(integer_dots, dict(a=integers(m, k, dtype=s), b=integers(k, n, dtype=u, seed=1), c=fresh((m, n), np.int32), d=fresh((1, 1),
+            np.int32), MP=m, NP=n, KP=13)))
     out.append(Launch(nibble_dots, dict(a=integers(3, 7, dtype=np.uint8), b=integers(7, 5, dtype=np.uint8, seed=1), c=fresh((3, 5), np.int32))))
     return out
 
@@ -618,7 +626,8 @@ def case_chained_dots():
 
 # ---------------------------------------------------------------- reductions, scans
 @tile_kernel
-def reductions(x: "T[A, B, C]", a: "T[2, 5, 7]", b: "T[2, 3, 7]", c: "T[2, 3, 5]", least: "i32[3, 5]", most: "i64[5, 7]", middle: "i32[2, 3, 7]", flags: "bool[2, 5, 7]", some: "i32[3, 5]"):
+def reductions(x: "T[A, B, C]", a: "T[2, 5, 7]", b: "T[2, 3, 7]", c: "T[2, 3, 5]", least: "i32[3, 5]", most: "i64[5, 7]", middle: "i32[2, 3, 7]",
+               flags: "bool[2, 5, 7]", some: "i32[3, 5]"):
     i = tile.grid(1)
     t = tile.load(x, ((0, 3), (0, 5), (0, 7)))
     tile.store(a, (0, (0, 5), (0, 7)), tile.max(t, 0))
@@ -670,7 +679,8 @@ def case_sums():
     ids, marks = np.array([3, -1, 3], np.int32), np.array([5, 0, 5, 6, 255, 0, 5], np.uint8)
     for d, u in ((f32, f32), (f64, f64), (f16, f32), (np.int8, np.int32), (np.uint32, np.uint32), (np.int64, np.int64), (bool, np.int32)):
         x = normal(3, 5, 7, dtype=d) if np.issubdtype(d, np.floating) else integers(3, 5, 7, dtype=d) if d is not bool else normal(3, 5, 7) > 0
-        arrays = dict(a=fresh((5, 7), u), b=fresh((3, 7), u), c=fresh((3, 5), u), scans=fresh((3, 3, 5, 7), u), parts=fresh((4, 5, 7), u), line=fresh(6, u), ids=ids, marks=marks)
+        arrays = dict(a=fresh((5, 7), u), b=fresh((3, 7), u), c=fresh((3, 5), u), scans=fresh((3, 3, 5, 7), u), parts=fresh((4, 5, 7), u), line=fresh(6, u),
+                      ids=ids, marks=marks)
         bound = 7 * 2.0 ** (-50 if d is f64 else -21) * 7
         out.append(Launch(sums, dict(x=x, **arrays), dict.fromkeys(("a", "b", "c", "scans", "parts", "line"), bound) if np.issubdtype(d, np.floating) else {}))
     return out
@@ -745,7 +755,8 @@ def optional(x: "f32[N]", y: "f32[N]", bias: "f32[N]?" = None, scale: "i32[S]?" 
 
 
 @tile_kernel
-def scalars(out: "f64[20]", a: "bool", b: "i8", c: "u8", d: "i16", e: "u16", f: "i32", g: "u32", h: "i64", k: "u64", l: "index", m: "f16", n: "bf16", o: "f32", p: "f64",
+def scalars(out: "f64[20]", a: "bool", b: "i8", c: "u8", d: "i16", e: "u16", f: "i32", g: "u32", h: "i64", k: "u64", l: "index", m: "f16", n: "bf16",
+            o: "f32", p: "f64",
             q: "f8e4m3", r: "f8e5m2", s: "u4", t: "i4", u: "u1"):
     i = tile.grid(1)
     if a:
@@ -780,7 +791,8 @@ def case_atomics():
         x = integers(11, dtype=d, low=0 if d is np.uint32 else -1000, high=1000)
         out.append(Launch(atomics, dict(x=x, to=to, total=np.full(1, 5, d), least=np.full(5, 50, d), most=np.zeros((5, 3), d))))
     x = np.where(np.arange(11) == 5, np.nan, normal(11)).astype(f32)
-    out.append(Launch(atomics, dict(x=normal(11), to=to, total=np.zeros(1, f32), least=np.full(5, np.inf, f32), most=np.zeros((5, 3), f32)), dict(total=1e-5), ("least", "most")))
+    out.append(Launch(atomics, dict(x=normal(11), to=to, total=np.zeros(1, f32), least=np.full(5, np.inf, f32), most=np.zeros((5, 3), f32)), dict(total=1e-5),
+                      ("least", "most")))
     return out
 
 
@@ -790,17 +802,20 @@ def case_stored_and_loaded():
 
 def case_in_place():
     square = normal(7, 11)
-    return [Launch(in_place, dict(x=normal(5, 11), shift=0.1)), Launch(in_place, dict(x=normal(5, 11, dtype=f16), shift=0.1)), Launch(in_place, dict(x=square.copy().T, shift=-1.0)),
+    return [Launch(in_place, dict(x=normal(5, 11), shift=0.1)), Launch(in_place, dict(x=normal(5, 11, dtype=f16), shift=0.1)), Launch(in_place,
+        dict(x=square.copy().T, shift=-1.0)),
             Launch(in_place, dict(x=square[::-1, ::-2], shift=2.0))]
 
 
 def case_optional():
     x, scale = normal(10), np.array([4], np.int32)
-    return [Launch(optional, dict(x=x, y=fresh(10, f32), **named)) for named in ({}, dict(bias=x), dict(scale=scale), dict(bias=x[::-1], scale=np.repeat(scale, 3)))]
+    return [Launch(optional, dict(x=x, y=fresh(10, f32), **named)) for named in ({}, dict(bias=x), dict(scale=scale), dict(bias=x[::-1],
+        scale=np.repeat(scale, 3)))]
 
 
 def case_scalars():
-    return [Launch(scalars, dict(out=fresh(20, f64), a=a, b=-128, c=255, d=-32768, e=65535, f=-2 ** 31, g=2 ** 32 - 1, h=-2 ** 53, k=2 ** 64 - 2048, l=-3, m=0.1, n=0.1, o=0.1, p=0.1,
+    return [Launch(scalars, dict(out=fresh(20, f64), a=a, b=-128, c=255, d=-32768, e=65535, f=-2 ** 31, g=2 ** 32 - 1, h=-2 ** 53, k=2 ** 64 - 2048, l=-3,
+                                 m=0.1, n=0.1, o=0.1, p=0.1,
                                  q=0.1, r=0.1, s=15, t=-8, u=1)) for a in (True, False)]
 
 
@@ -842,7 +857,8 @@ def blocked(x: "f32[M, N]", y: "f32[M, N]", rows: "f32[M]", *, BM: const = 3, BN
 def case_blocked():
     big = normal(40, 60)
     wide = np.broadcast_to(normal(1, 12), (8, 12))
-    inputs = [normal(0, 5), normal(4, 0), normal(0, 0), normal(7, 11), big[::3, 1::7], big[::-1, ::-1][:7, :9], big.T[5:14, ::2], wide, np.broadcast_to(f32(2), (4, 6)), big[-5:-30:-4, 3:4]]
+    inputs = [normal(0, 5), normal(4, 0), normal(0, 0), normal(7, 11), big[::3, 1::7], big[::-1, ::-1][:7, :9], big.T[5:14, ::2], wide,
+              np.broadcast_to(f32(2), (4, 6)), big[-5:-30:-4, 3:4]]
     return [Launch(blocked, dict(x=x, y=fresh(x.shape, f32), rows=fresh(x.shape[:1], f32))) for x in inputs] + [
         Launch(blocked, dict(x=normal(7, 11), y=fresh((14, 33), f32)[::-2, ::3], rows=fresh(21, f32)[::-3]))]
 

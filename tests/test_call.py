@@ -141,7 +141,8 @@ def test_output_that_overlaps_itself() -> None:
 # ---------------------------------------------------------------- what is taken
 def test_strides(out: Any) -> None:
     big = np.arange(2000, dtype=f32).reshape(40, 50)
-    for x in (big[:3, :10], big[::14, ::5], big[2::-1, 9::-1], big.T[:3, :10], big[5:2:-1, ::-5], np.broadcast_to(f32(3), (3, 10)), np.broadcast_to(big[0, :10], (3, 10)),
+    for x in (big[:3, :10], big[::14, ::5], big[2::-1, 9::-1], big.T[:3, :10], big[5:2:-1, ::-5], np.broadcast_to(f32(3), (3, 10)),
+              np.broadcast_to(big[0, :10], (3, 10)),
               np.asfortranarray(big[:3, :10])):
         scale(x, out)
         assert np.array_equal(out, x * 2)
@@ -240,8 +241,10 @@ def test_scalars() -> None:
     assert out.tolist() == [8, 1, 0, 2048]
     bounds(out, np.array(9), 1, False, np.float64(1e300))
     assert out[0] == 9 and out[3] == 2 ** 63 - 1
-    for args, message in (((128, 0, True, 0.0), "a: 128 does not fit i8"), ((0, -1, True, 0.0), "b: -1 does not fit u64"), ((0, 2 ** 64, True, 0.0), "does not fit u64"),
-                          ((0.5, 0, True, 0.0), "a: expected i8, got float"), ((0, 0, 1, 0.0), "c: expected bool, got int"), ((0, 0, True, None), "d is missing")):
+    for args, message in (((128, 0, True, 0.0), "a: 128 does not fit i8"), ((0, -1, True, 0.0), "b: -1 does not fit u64"), ((0, 2 ** 64, True, 0.0),
+        "does not fit u64"),
+                          ((0.5, 0, True, 0.0), "a: expected i8, got float"), ((0, 0, 1, 0.0), "c: expected bool, got int"), ((0, 0, True, None),
+                              "d is missing")):
         with pytest.raises(DslError, match=message):
             bounds(out, *args)
 
@@ -292,7 +295,7 @@ def test_device_is_part_of_a_plan(out: Any) -> None:
     """An array elsewhere never reaches the plan of one here."""
     x = ones(3, 10)
     scale(LikeTorch(x), out)
-    with pytest.raises(DslError, match="on different devices|no target is called 'abacus'|cannot reach"):
+    with pytest.raises(DslError, match=r"on different devices|no target is called 'abacus'|cannot reach"):
         scale(LikeTorch(x, device="abacus:0"), out)
     with pytest.raises(DslError, match="no target is called 'abacus'"):
         scale(LikeTorch(x, device="abacus:0"), LikeTorch(out, device="abacus:0"))
@@ -328,7 +331,8 @@ def tail(x: "u8[R, C]", y: "u8[4]", back: "u8[R, C]?" = None):
 def test_more_elements_than_31_bits_count() -> None:
     """Three thousand million elements, of which one page is touched."""
     rows, columns = 3 * 2 ** 10, 2 ** 20
-    a, b = (np.frombuffer(mmap.mmap(-1, rows * columns, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0x4000)), np.uint8).reshape(rows, columns)
+    a, b = (np.frombuffer(mmap.mmap(-1, rows * columns, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0x4000)),
+                          np.uint8).reshape(rows, columns)
             for _ in range(2))
     a[-1, -4:] = 1, 2, 3, 250
     y = np.zeros(4, np.uint8)
@@ -435,7 +439,8 @@ def python(folder: Path, text: str, *, source: str = PROGRAM, **environment: str
     file = folder / "program.py"
     file.write_text(source + textwrap.dedent(text))
     ours = {k: v for k, v in os.environ.items() if not k.startswith("DSLC_")}
-    return subprocess.run([sys.executable, str(file)], env={**ours, "DSLC_CACHE_DIR": str(folder / "cache"), **environment}, text=True, capture_output=True, timeout=300)
+    return subprocess.run([sys.executable, str(file)], env={**ours, "DSLC_CACHE_DIR": str(folder / "cache"), **environment}, text=True, capture_output=True,
+                          timeout=300)
 
 
 def passes(folder: Path, text: str, **named: str) -> str:
@@ -516,8 +521,8 @@ def test_a_missing_compiler(tmp_path: Path) -> None:
 
 
 def test_no_compiler_at_all(tmp_path: Path) -> None:
-    ended = python(tmp_path, "import sys; sys.modules['ziglang'] = None\ntry: double(x, y)\nexcept ValueError: pass\n", PATH=str(tmp_path))
-    assert "no C++ compiler was found" in ended.stderr or ended.returncode == 0
+    ended = python(tmp_path, "import sys; sys.modules['ziglang'] = None; double(x, y)", PATH=str(tmp_path))
+    assert ended.returncode and "no C++ compiler was found" in ended.stderr and "apt-get install g++" in ended.stderr
 
 
 def test_a_compiler_that_breaks_on_the_kernel(tmp_path: Path) -> None:
@@ -525,12 +530,13 @@ def test_a_compiler_that_breaks_on_the_kernel(tmp_path: Path) -> None:
     real = find_compiler().command
     broken = tmp_path / "broken-c++"
     words = " ".join(real)
-    broken.write_text(f'#!/bin/sh\nfor a; do case $a in */double_kernel.cpp|*/double.cpp) echo "$a:3:1: error: no more numbers" >&2; exit 1;; esac; done\nexec {words} "$@"\n')
+    script = '#!/bin/sh\nfor a; do case $a in */double_kernel.cpp|*/double.cpp) {what};; esac; done\nexec {words} "$@"\n'
+    broken.write_text(script.format(words=words, what='echo "$a:3:1: error: no more numbers" >&2; exit 1'))
     broken.chmod(0o755)
     ended = python(tmp_path, "double(x, y)", DSLC_CXX=str(broken))
     assert ended.returncode and "no more numbers" in ended.stderr and "program.py" in ended.stderr.split("DslError")[-1], ended.stderr
     passes(tmp_path, "double(x, y); assert (y == x * 2).all()", DSLC_CXX=words)
-    broken.write_text(f'#!/bin/sh\nfor a; do case $a in */double_kernel.cpp|*/double.cpp) kill -9 $$;; esac; done\nexec {words} "$@"\n')
+    broken.write_text(script.format(words=words, what="kill -9 $$"))
     ended = python(tmp_path, "double(x, y, BN=32)", DSLC_CXX=str(broken))
     assert ended.returncode and "SIGKILL" in ended.stderr, ended.stderr
     assert not list((tmp_path / "cache" / "building").iterdir())

@@ -1,6 +1,6 @@
 """The front end against the specification: its kernels build, run in the interpreter and agree with their oracles; its promotion rules
 give the types that the eager meaning gives; the IR of chosen kernels is as the contract says."""
-# ruff: noqa: B023, F841 -- annotations of kernels are not Python, and lambdas are called at once
+# ruff: noqa: B023 -- lambdas are called at once
 import importlib
 import itertools
 import json

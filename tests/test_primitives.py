@@ -132,10 +132,10 @@ def built(tmp_path_factory):
     includes = [f"-I{BACKENDS / 'common'}", f"-I{BACKENDS / 'cpu'}"]
     for name, text in sources().items():
         (folder / f"{name}.cpp").write_text(text)
-        command = compiler("c++") + ["-std=c++17", *FLAGS, *includes, str(folder / f"{name}.cpp"), "-o", str(folder / f"{name}.so")]
+        command = [*compiler("c++"), "-std=c++17", *FLAGS, *includes, str(folder / f"{name}.cpp"), "-o", str(folder / f"{name}.so")]
         running.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True))
     (folder / "threads.c").write_text(THREAD_BODIES.replace('"threads.c"', f'"{BACKENDS / "cpu" / "threads.c"}"'))
-    command = compiler("c") + ["-std=gnu11", "-O2", "-fPIC", "-shared", str(folder / "threads.c"), "-o", str(folder / "threads.so"), "-lpthread"]
+    command = [*compiler("c"), "-std=gnu11", "-O2", "-fPIC", "-shared", str(folder / "threads.c"), "-o", str(folder / "threads.so"), "-lpthread"]
     running.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True))
     for process in running:
         _, errors = process.communicate()
@@ -283,8 +283,11 @@ def test_float_to_integer_saturates(run, t, i):
 @pytest.mark.parametrize("t", INTEGERS)
 def test_integer_division_and_shifts(run, t):
     dtype, (x, y) = NUMPY[t], some_integers(NUMPY[t])
-    pairs, bits = list(zip(x.tolist(), y.tolist())), 8 * NUMPY[t].itemsize
-    wrap = lambda values: (np.array([v % (1 << bits) for v in values], np.uint64)).astype(f"u{dtype.itemsize}").view(dtype).tolist()
+    pairs, bits = list(zip(x.tolist(), y.tolist(), strict=True)), 8 * NUMPY[t].itemsize
+
+    def wrap(values):
+        return np.array([v % (1 << bits) for v in values], np.uint64).astype(f"u{dtype.itemsize}").view(dtype).tolist()
+
     assert run(f"floor_div_{t}", x, y).tolist() == wrap(a // b if b else 0 for a, b in pairs)
     assert run(f"floor_mod_{t}", x, y).tolist() == wrap(a % b if b else 0 for a, b in pairs)
     assert run(f"floor_div_by_8_{t}", x).tolist() == [a // 8 for a, _ in pairs]
@@ -311,7 +314,7 @@ def test_fma_rounds_once(run):
     exact = x.astype(np.longdouble) * y.astype(np.longdouble) + x.astype(np.longdouble)     # in 64 bits
     np.testing.assert_array_equal(run("fma_f32", x, y), exact.astype(np.float32))
     a, b = random.normal(size=200), random.normal(size=200)
-    assert run("fma_f64", a, b).tolist() == [float(Fraction(p) * Fraction(q) + Fraction(p)) for p, q in zip(a.tolist(), b.tolist())]
+    assert run("fma_f64", a, b).tolist() == [float(Fraction(p) * Fraction(q) + Fraction(p)) for p, q in zip(a.tolist(), b.tolist(), strict=True)]
 
 
 def threefry(seed, counter):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).resolve().parent
-FLAGS = "-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined"
+FLAGS = "-O1 -g0 -fno-var-tracking -fsanitize=address,undefined -fno-sanitize-recover=undefined"
 OPTIONS = {"ASAN_OPTIONS": "detect_leaks=0:abort_on_error=0", "UBSAN_OPTIONS": "print_stacktrace=1"}
 BEYOND = """
 #include <stdlib.h>
@@ -43,7 +43,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     if b"heap-buffer-overflow" not in caught.stderr:
         pytest.skip("the sanitizer does not run here: " + caught.stderr.decode(errors="replace")[:200])
     ours = {k: v for k, v in os.environ.items() if not k.startswith("DSLC_")}
-    return {**ours, **OPTIONS, "DSLC_CXX": "g++", "DSLC_CXX_FLAGS": FLAGS, "LD_PRELOAD": library, "DSLC_CACHE_DIR": str(folder / "cache"), "PYTHONMALLOC": "malloc"}
+    return {**ours, **OPTIONS, "DSLC_CXX": "g++", "DSLC_CXX_FLAGS": FLAGS, "LD_PRELOAD": library, "DSLC_CACHE_DIR": str(folder / "cache")}
 
 
 def run(environment: dict[str, str], *command: str) -> subprocess.CompletedProcess[str]:

@@ -126,7 +126,8 @@ def test_a_compiler_is_tried_once_for_all_processes(clean: Path, tmp_path: Path)
     passing_on(clean / "g++", f"echo x >> {calls}")
     assert find_compiler() is find_compiler() and find_compiler().name == "g++"
     once = calls.read_text()
-    code = "import importlib.util as u; f = u.find_spec; u.find_spec = lambda n: None if n == 'ziglang' else f(n); from dslc.backends.cpu.toolchain import *; print(find_compiler().identity)"
+    code = ("import importlib.util as u; f = u.find_spec; u.find_spec = lambda n: None if n == 'ziglang' else f(n); "
+            "from dslc.backends.cpu.toolchain import *; print(find_compiler().identity)")
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert calls.read_text() == once and out.strip() == find_compiler().identity
 

@@ -67,7 +67,7 @@ def _access(op: Op, coords: tuple[Operand, ...], scope: Scope, operands: list[tu
             index = "" if d == a.row_dim else loops.coordinate(axis)
             text = _plus(scope.scalar(c.start), index)
             axis += 1
-        elif c.tile.shape:  # type: ignore[union-attr]
+        elif c.tile.shape:
             placed, axis = (axis, axis + gather_rank) if placed is None else (placed, axis)
             text = _index_element(c, scope, loops, placed, shape, gather_rank)
         else:

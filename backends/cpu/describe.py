@@ -227,7 +227,7 @@ def _factor(v: Operand, scope: Scope) -> tuple[str, Any, Any]:
     t = _place(v)
     if v not in scope.windows:
         return _name(v, scope), t.strides[0], t.strides[1]
-    name, turned = scope.windows[v]  # type: ignore[index]
+    name, turned = scope.windows[v]
     row, col = scope.say("window_stride", name, 1 if turned else 0), scope.say("window_stride", name, 0 if turned else 1)
     return scope.say("window_data", name), row, col
 

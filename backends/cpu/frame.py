@@ -38,8 +38,9 @@ def frame(kernel: Kernel, scope: Scope) -> dict[str, Any]:
     launch, assumptions = _launch(scope, prologue, launch_ops, rest)
     text, launch_text = "\n".join([before, body, *(c["value"] for c in coordinates)]), "\n".join([launch, *extents, *(a["condition"] for a in assumptions)])
     statuses = [{"number": FIRST_SITE + n, "message": message} for n, (message, _) in enumerate(scope.sites)]
-    return {"name": kernel.name, "target": "cpu", "origin": Path(kernel.loc.file).name if kernel.loc else "", "fields": [_member(f, names[f.kind, f.name]) for f in members],
-            "headers": [h for h in ("tile_types.h", "tile_math.h", "tile_memory.h", "tile_dot.h") if h != "tile_dot.h" or any(op.name == "dot" for op in walk(kernel.body))],
+    return {"name": kernel.name, "target": "cpu", "origin": Path(kernel.loc.file).name if kernel.loc else "",
+            "fields": [_member(f, names[f.kind, f.name]) for f in members],
+            "headers": ["tile_types.h", "tile_math.h", "tile_memory.h", *(["tile_dot.h"] if any(op.name == "dot" for op in walk(kernel.body)) else [])],
             "arena": need, "panels": scope.say("largest", panels), "locals": _used(locals_, text), "prologue": before,
             "coordinates": [c for c in coordinates if _word(c["name"], body)],
             "body": body, "launch_locals": _used(locals_, launch_text), "launch_prologue": launch, "assumptions": assumptions, "extents": extents,

@@ -24,7 +24,8 @@ def windows(kernel: Kernel) -> Kernel:
             writers.setdefault(v, []).append(op)
 
     def multiplied(v: Value) -> bool:
-        return all(o.name == "dot" and v not in (*o.into, *o.args[2:]) or o.name == "view" and turned(o) and multiplied(o.result) for o in readers.get(v, []))
+        return all((o.name == "dot" and v not in (*o.into, *o.args[2:])) or (o.name == "view" and turned(o) and multiplied(o.result))
+                   for o in readers.get(v, []))
 
     def mark(op: Op) -> Op:
         inner = replace(op, bodies=tuple(replace(b, ops=tuple(mark(o) for o in b.ops)) for b in op.bodies))

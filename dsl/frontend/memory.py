@@ -3,10 +3,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..errors import DslError, check
+from ..errors import check
 from ..ir import Arg, Const, Operand, Span, Value
 from ..ops.control import ATOMIC_TYPES, access_shape
-from ..types import BOOL, INDEX, DType, TileType, broadcast_shapes
+from ..types import BOOL, INDEX, DType, TileType, broadcasts_to
 from .emitter import Emitter
 from .promotion import literal
 from .values import integer, is_tensor, is_tile, shown
@@ -38,11 +38,7 @@ def locate(emitter: Emitter, t: Any, at: Any, what: str) -> tuple[Value, list[Op
     at = at if isinstance(at, tuple) and (rank > 1 or len(at) == 1) else (at,)         # rank 1: the coordinate itself will do
     check(len(at) == rank, f"{what}: {t.name} has {rank} dimensions, {len(at)} coordinates given", hint="one each: a scalar, (start, extent) or an index tile")
     place = [coordinate(emitter, c, what) for c in at]
-    try:
-        return t, place, access_shape(place)
-    except ValueError:
-        shapes = " and ".join(str(c.tile.shape) for c in place if not isinstance(c, Span) and c.tile.shape)
-        raise DslError(f"{what}: index tiles of shapes {shapes} do not broadcast", hint="rows[:, None] and cols[None, :] address a block") from None
+    return t, place, access_shape(place, what)
 
 
 def coordinate(emitter: Emitter, c: Any, what: str) -> Operand:
@@ -67,10 +63,7 @@ def stored(emitter: Emitter, t: Value, value: Any, shape: tuple[int, ...], what:
     if not is_tile(value):
         return literal(value, d, f"{what}: {t.name} holds {d}")
     arg: Arg = value
-    try:
-        fits = broadcast_shapes(arg.tile.shape, shape) == shape
-    except ValueError:
-        fits = False
+    fits = broadcasts_to(arg.tile.shape, shape)
     check(fits, f"{what}: {shown(value)} does not fit the {shape} elements addressed in {t.name}", hint="the value broadcasts to the place")
     check_kept(arg.tile.dtype, d, t.name, what)
     return Const(literal(arg.value, d, what).value, d) if isinstance(arg, Const) and arg.dtype is INDEX else emitter.cast(arg, d)

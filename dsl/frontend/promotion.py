@@ -9,8 +9,8 @@ import numpy as np
 from ..errors import DslError, check
 from ..ir import Arg, Const
 from ..ops.structure import sum_type
-from ..ops.table import CLASSES, OpDef, Param, describe
-from ..types import BOOL, F32, I32, I64, INDEX, DType, TileType, broadcast_shapes
+from ..ops.table import CLASSES, OpDef, Param, broadcast, describe
+from ..types import BOOL, F32, I32, I64, INDEX, DType, TileType
 from .emitter import Emitter
 from .values import is_number, is_tensor, is_tile, shown
 
@@ -65,12 +65,7 @@ def meeting_type(operands: Sequence[Any], what: str, arithmetic: bool) -> TileTy
     check(tiles, f"{what}: one of the values must be a tile", hint="tile.full(shape, value, dtype) makes a tile of a number")
     met = tiles[0]
     for t in tiles[1:]:
-        dtype = common_dtype(met, t, what, arithmetic)
-        try:
-            met = TileType(dtype, broadcast_shapes(met.shape, t.shape))
-        except ValueError:
-            found = f"{what}: shapes {met.shape} and {t.shape} do not broadcast"
-            raise DslError(found, hint="extents must be equal or 1, counted from the last axis") from None
+        met = TileType(common_dtype(met, t, what, arithmetic), broadcast(f"{what}: shapes", met.shape, t.shape))
     for o in operands:
         met = TileType(literal_dtype(o, met, what), met.shape) if is_number(o) else met
     return met

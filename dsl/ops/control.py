@@ -9,8 +9,8 @@ from typing import Any
 
 from ..errors import check
 from ..ir import Operand, Span, Value
-from ..types import BOOL, F32, I32, I64, INDEX, U32, TileType, broadcast_shapes
-from .table import Attrs, Infer, Types, describe, op
+from ..types import BOOL, F32, I32, I64, INDEX, U32, TileType
+from .table import Attrs, Infer, Types, broadcast, describe, op
 
 ATOMIC_TYPES = (I32, U32, I64, F32)
 
@@ -54,13 +54,13 @@ def _branch_type(types: Types, attrs: Attrs) -> tuple[TileType, ...]:
     return tuple(attrs.get("types", ()))
 
 
-def access_shape(coordinates: Sequence[Operand]) -> tuple[int, ...]:
+def access_shape(coordinates: Sequence[Operand], what: str = "access") -> tuple[int, ...]:
     """The tile shape of an access: a span gives an axis of its extent, index tiles broadcast together and stand where the first does.
 
-    Raises ValueError if the index tiles do not broadcast.
+    DslError if the index tiles do not broadcast.
     """
     tiles = [c.tile.shape for c in coordinates if isinstance(c, Value) and c.tile.shape]
-    gathered = broadcast_shapes(*tiles)
+    gathered = broadcast(f"{what}: index tiles of shapes", *tiles, hint="rows[:, None] and cols[None, :] address a block")
     shape: list[int] = []
     placed = False
     for c in coordinates:
@@ -101,6 +101,7 @@ for _name, _word in (("add", "Add the value to"), ("min", "Lower to the value, w
 # ---------------------------------------------------------------- written by passes only
 _declare("alloc() -> T", "A new place; its contents are undefined until written.", _nothing, group="p")
 _declare("copy(x: T) -> T", "The same elements in another place.", _carried, group="p")
-_declare("view(x: T; start=None) -> T", "Another type on the elements of a place, from element `start` on: shape and layout change, nothing moves.", _nothing, group="p")
+_declare("view(x: T; start=None) -> T", "Another type on the elements of a place, from element `start` on: shape and layout change, nothing moves.",
+         _nothing, group="p")
 _declare("barrier(; after, before) ->", "What `after` names is complete and visible to what `before` names; targets that order by pipe need both names.",
          _nothing, group="p", effect="order")

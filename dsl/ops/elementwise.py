@@ -14,7 +14,8 @@ from ..types import BOOL, DType, TileType
 from .table import Attrs, Types, describe, op
 
 Array = Any  # a numpy array or scalar; numpy's own annotations do not follow dtypes through these formulas
-ROUNDINGS = {"rne": np.rint, "rtz": np.trunc, "down": np.floor, "up": np.ceil,
+_finfo: Any = ml_dtypes.finfo     # untyped
+ROUNDINGS: dict[str, Any] = {"rne": np.rint, "rtz": np.trunc, "down": np.floor, "up": np.ceil,
              "away": lambda x: np.copysign(np.floor(np.abs(x)) + (np.abs(x) - np.floor(np.abs(x)) >= 0.5), x)}
 
 
@@ -127,7 +128,7 @@ def cast(x: Array, dtype: DType, round: str | None = None, saturate: bool | None
 def _float_to_float(x: Array, dtype: DType, saturate: bool | None) -> Array:
     x = x.astype(np.float32) if x.dtype.itemsize < 4 else x
     if dtype.bits == 8 and saturate is not False:
-        top = float(ml_dtypes.finfo(dtype.numpy).max)
+        top = float(_finfo(dtype.numpy).max)
         x = np.where(np.isnan(x), x, np.clip(x, -top, top))
     if x.dtype == np.float64 and dtype.bits < 32:
         x = _odd_f32(x)

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 
 from ..errors import DslError, check
-from ..types import BOOL, F32, F64, I32, INDEX, DType, TileType, broadcast_shapes
+from ..types import BOOL, F32, F64, I32, INDEX, DType, TileType, broadcasts_to
 from .elementwise import wrap
 from .table import Attrs, Types, axis_of, describe, op
 
 Array = Any
+REDUCTIONS = ("sum", "max", "min", "argmax", "argmin")
 
 
 def extents(what: str, shape: Any) -> tuple[int, ...]:
@@ -194,11 +195,7 @@ def reshape(x: Array, shape: tuple[int, ...]) -> Array:
 
 def _broadcast_type(types: Types, attrs: Attrs) -> tuple[TileType, ...]:
     (x,), shape = types, extents("broadcast", attrs["shape"])
-    try:
-        fits = broadcast_shapes(x.shape, shape) == shape
-    except ValueError:
-        fits = False
-    check(fits, f"broadcast: {describe(x)} does not broadcast to {shape}")
+    check(broadcasts_to(x.shape, shape), f"broadcast: {describe(x)} does not broadcast to {shape}")
     return (TileType(x.dtype, shape),)
 
 
@@ -212,7 +209,7 @@ def _split_type(types: Types, attrs: Attrs) -> tuple[TileType, ...]:
     (x,), n = types, attrs["n"]
     axis = axis_of("split", attrs["axis"], len(x.shape))
     check(isinstance(n, int) and n > 0 and x.shape[axis] % n == 0, f"split: {describe(x)} into {n} along axis {axis}", hint="the parts must be equal")
-    return (TileType(x.dtype, tuple(s // n if d == axis else s for d, s in enumerate(x.shape))),) * n
+    return (TileType(x.dtype, tuple(s // n if d == axis else s for d, s in enumerate(x.shape))),) * int(n)
 
 
 @op("split(x: T; n, axis) -> T", group="j", infer=_split_type)

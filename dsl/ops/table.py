@@ -125,11 +125,15 @@ def elementwise_type(what: str, params: Sequence[Param], result: str, types: Typ
         if first.dtype is not t.dtype:
             raise DslError(f"{what}: no common type for {describe(first)} and {describe(t)}", hint="cast one")
     dtype = bound[result].dtype if result in bound else DTYPES[result]
+    return (TileType(dtype, broadcast(f"{what}: shapes", *(t.shape for t in types))),)
+
+
+def broadcast(what: str, *shapes: tuple[int, ...], hint: str = "extents must be equal or 1, counted from the last axis") -> tuple[int, ...]:
+    """The common shape of operands; DslError if there is none."""
     try:
-        return (TileType(dtype, broadcast_shapes(*(t.shape for t in types))),)
+        return broadcast_shapes(*shapes)
     except ValueError:
-        shapes = " and ".join(str(t.shape) for t in types)
-        raise DslError(f"{what}: shapes {shapes} do not broadcast", hint="extents must be equal or 1, counted from the last axis") from None
+        raise DslError(f"{what} {' and '.join(map(str, shapes))} do not broadcast", hint=hint) from None
 
 
 def describe(t: TileType) -> str:

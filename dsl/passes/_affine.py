@@ -6,11 +6,13 @@ between elements (`varying`) therefore never meet those of another tile.
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from math import gcd
 
-from ..ir import Arg, Body, Const, Kernel, Op, Span, Value, walk
-from ..types import DType
+from ..ir import Arg, Body, Const, Kernel, Op, Span, Value, producers
+from ..types import DType, TileType
+from ._rewriting import NEGATED, made_by, scalars
 
 Atom = Value | str
 Form = dict[Atom | None, int]
@@ -32,7 +34,7 @@ def combine(a: Form, b: Form, scale: int = 1) -> Form:
 
 
 class Facts:
-    """Forms of values, and a proof procedure; `visit` every op in program order, `enter` and `leave` around bodies."""
+    """Forms of values, and a proof procedure; `visit` every op in program order, those of a body `inside` it."""
 
     def __init__(self, kernel: Kernel) -> None:
         self.forms: dict[Value, Form] = {}
@@ -41,7 +43,7 @@ class Facts:
         self.rules: list[Form] = []                     # each is >= 0 here
         self.varying: set[Atom] = set()
         self.extents: list[Value] = []                  # of the grid
-        self.defs: dict[Value, Op] = {r: op for op in walk(kernel.body) for r in op.results}
+        self.defs = producers(kernel.body)
         self.dims = {d.name: d for d in kernel.dims}
         for d in kernel.dims:
             self.atom(d, (0, DIM_MAX), dict(kernel.facts).get(d.name, 1))
@@ -128,39 +130,33 @@ class Facts:
 
     def decides(self, op: Op) -> bool | None:
         """What a comparison of integers always gives, if it does."""
-        if op.name not in ("lt", "le", "gt", "ge", "eq", "ne") or any(isinstance(a, Span) or a.tile.dtype.kind != "i" for a in op.args):
+        if op.name not in NEGATED or not _integers(op):
             return None
-        x, y = (self.element(a) for a in op.args if not isinstance(a, Span))
-        if op.name in ("gt", "ge"):
-            x, y = y, x
+        x, y = (self.element(a) for a in scalars(op))
         if op.name in ("eq", "ne"):
             apart = self.below(x, y) or self.below(y, x)
             return op.name == "ne" if apart else op.name == "eq" if combine(x, y, -1) == {None: 0} else None
-        strict = op.name in ("lt", "gt")
-        gap = combine(y, x, -1)
-        if self.proves(combine(gap, constant(-strict))):
+        gap = holds_from_zero(op.name, x, y)
+        if self.proves(gap):
             return True
-        return False if self.proves(combine(constant(strict - 1), gap, -1)) else None
+        return False if self.proves(combine(constant(-1), gap, -1)) else None
 
     # ------------------------------------------------------------ scopes
-    def enter(self, op: Op, n: int = 0) -> int:
-        """Learn what holds inside body `n` of `op`; give the result to `leave`."""
-        mark = len(self.rules)
-        body = op.bodies[n]
+    @contextmanager
+    def inside(self, op: Op, n: int = 0) -> Iterator[None]:
+        """What holds inside body `n` of `op` is known while this lasts."""
+        mark, body = len(self.rules), op.bodies[n]
         if op.name == "for":
             self._index(op, body.params[0])
         elif op.name == "if":
             self.learn(op.args[0], n == 0)
         elif op.name != "while":
             self._inputs(op, body)
-        return mark
-
-    def leave(self, mark: int) -> None:
-        """Forget what held only inside."""
+        yield
         del self.rules[mark:]
 
     def _index(self, op: Op, k: Value) -> None:
-        start, stop = (self.form(a) for a in op.args[:2] if not isinstance(a, Span))
+        start, stop = (self.form(a) for a in scalars(op)[:2])
         step = op.attr("step", 1)
         lo, hi = self.range(start)[0], self.range(stop)[1] - 1
         self.atom(k, (lo, max(hi, lo)), gcd(self.divisor(start), step))
@@ -183,30 +179,27 @@ class Facts:
 
     def learn(self, c: object, truth: bool) -> None:
         """Take a condition as holding, or as not."""
-        op = self.defs.get(c) if isinstance(c, Value) else None
-        if op is None or op.name not in ("not", "and", "or", "lt", "le", "gt", "ge", "eq", "ne"):
-            return
-        if op.name == "not":
-            self.learn(op.args[0], not truth)
-        elif op.name == ("and" if truth else "or"):
+        op = made_by(c, self.defs, "not", "and" if truth else "or", *NEGATED)
+        if op is not None and op.name in NEGATED:
+            if _integers(op):
+                self._compared(op.name if truth else NEGATED[op.name], *scalars(op))
+        elif op is not None:
             for a in op.args:
-                self.learn(a, truth)
-        elif op.name not in ("and", "or") and all(not isinstance(a, Span) and a.tile.dtype.kind == "i" for a in op.args):
-            name = op.name if truth else {"lt": "ge", "ge": "lt", "gt": "le", "le": "gt", "eq": "ne", "ne": "eq"}[op.name]
-            self._compared(name, op.args)  # type: ignore[arg-type]
+                self.learn(a, truth != (op.name == "not"))
 
-    def _compared(self, name: str, args: tuple[Arg, Arg]) -> None:
-        x, y = (self.form(a) for a in args)
-        gap = combine(y, x, -1)
-        rules = {"lt": [combine(gap, constant(-1))], "le": [gap], "gt": [combine(constant(-1), gap, -1)], "ge": [combine(constant(0), gap, -1)],
-                 "eq": [gap, combine(constant(0), gap, -1)], "ne": []}
-        self.rules += rules[name]
-        op = self.defs.get(args[0]) if isinstance(args[0], Value) else None
-        if name == "eq" and op is not None and op.name == "mod" and isinstance(op.args[1], Const) and args[1] == Const(0, args[1].tile.dtype):
-            atoms = [a for a in self.form(op.args[0]) if a is not None] if isinstance(op.args[0], Value) else []
-            if len(atoms) == 1 and self.form(op.args[0]) == {None: 0, atoms[0]: 1}:  # type: ignore[arg-type]
-                n, old = int(op.args[1].value), self.divisors.get(atoms[0], 1)
-                self.divisors[atoms[0]] = old * n // gcd(old, n)
+    def _compared(self, name: str, a: Arg, b: Arg) -> None:
+        x, y = self.form(a), self.form(b)
+        if name == "eq":
+            self.rules += [combine(y, x, -1), combine(x, y, -1)]
+        elif name != "ne":
+            self.rules.append(holds_from_zero(name, x, y))
+        rest = made_by(a, self.defs, "mod")
+        if name == "eq" and rest is not None and y == constant(0):
+            x, n = (self.form(v) for v in scalars(rest))
+            atom = next((k for k in x if k is not None), None)
+            if atom is not None and x == {None: 0, atom: 1} and set(n) == {None}:
+                old = self.divisors.get(atom, 1)
+                self.divisors[atom] = old * n[None] // gcd(old, n[None])
 
     # ------------------------------------------------------------ ops
     def element(self, a: Arg) -> Form:
@@ -229,18 +222,10 @@ class Facts:
                 self.atom(i, (0, max(self.range(size)[1] - 1, 0)))
                 self.extents += [extent] if isinstance(extent, Value) else []
                 self.rules.append(combine(combine(size, {i: 1}, -1), constant(-1)))
-        elif op.name in ("map", *_REDUCTIONS) and op.bodies:
-            self._map(op)
-        elif len(op.results) == 1 and op.result.tile.dtype.kind == "i" and op.result not in self.forms and not op.bodies and op.name != "load":
+        elif op.name == "map":
+            self.forms.update((r, self.form(a)) for r, a in zip(op.results, scalars(op.bodies[0].ops[-1]), strict=True) if r.tile.dtype.kind == "i")
+        elif (op.name in ("argmin", "argmax") or not op.bodies) and len(op.results) == 1 and op.result.tile.dtype.kind == "i" and op.name != "load":
             self._derive(op)
-
-    def _map(self, op: Op) -> None:
-        if op.name in ("argmin", "argmax"):
-            self._tile(op, (0, op.attr("shape")[op.attr("axis")] - 1))
-        if op.name == "map":
-            for r, a in zip(op.results, op.bodies[0].result, strict=True):
-                if r.tile.dtype.kind == "i" and not isinstance(a, Span):
-                    self.forms[r] = self.form(a)
 
     def _tile(self, op: Op, limits: tuple[int, int], divisor: int = 1) -> Form:
         self.atom(op.result, limits, divisor)
@@ -249,24 +234,23 @@ class Facts:
         return self.forms[op.result]
 
     def _derive(self, op: Op) -> None:
-        dtype = op.result.tile.dtype
-        args = [a for a in op.args if not isinstance(a, Span)]
+        dtype, args = op.result.tile.dtype, scalars(op)
+        if op.result in self.forms:
+            return
         if op.name in ("full", "broadcast", "reshape", "transpose"):
             self.forms[op.result] = self.form(args[0])
         elif op.name in ("iota", "argmin", "argmax"):
-            n = op.attr("n") or args[0].tile.shape[op.attr("axis")]
+            n = op.attr("n") or (op.attr("shape") or args[0].tile.shape)[op.attr("axis")]
             self._tile(op, (0, n - 1))
-        elif op.name in _LINEAR and all(a.tile.dtype.kind == "i" for a in args):
-            form = _LINEAR[op.name](*(self.element(a) for a in args))
+        else:
+            form = _LINEAR[op.name](*(self.element(a) for a in args)) if op.name in _LINEAR and _integers(op) else None
             if form is None:
                 self._other(op, args, dtype)
             elif self.fits(form, dtype.lo, dtype.hi):
                 self.forms[op.result] = form
-        else:
-            self._other(op, args, dtype)
         self.form(op.result)
 
-    def _other(self, op: Op, args: list[Arg], dtype: DType) -> None:
+    def _other(self, op: Op, args: tuple[Arg, ...], dtype: DType) -> None:
         """Ops that are not linear: an atom of its own with a range, a divisor, and rules."""
         ints = [a for a in args if a.tile.dtype.kind == "i"]
         forms = [self.element(a) for a in ints]
@@ -304,8 +288,8 @@ class Facts:
         size = self.range(self.form(e))[1]
         total = max(f.get(None, 0), 0) * size
         for a, c in f.items():
-            op = self.defs.get(a) if isinstance(a, Value) else None
-            x, y = (self.form(v) for v in op.args) if op is not None and op.name == "floordiv" else ({}, {})  # type: ignore[arg-type]
+            op = made_by(a, self.defs, "floordiv")
+            x, y = (self.form(v) for v in scalars(op)) if op is not None else ({}, {})
             if c > 0 and y and y == self.form(e):
                 total += c * max(self.range(x)[1], 0)
             elif c > 0 and set(y) == {None} and y[None] > 0:
@@ -339,7 +323,15 @@ class Facts:
                        combine(combine(combine(constant(0), me, low), x, -1), constant(r if exact else low - 1))]
 
 
-_REDUCTIONS = ("sum", "max", "min", "argmax", "argmin")
+def holds_from_zero(comparison: str, x: Form, y: Form) -> Form:
+    """What is at least 0 exactly where x < y (lt), x <= y (le), .. holds."""
+    if comparison in ("gt", "ge"):
+        x, y = y, x
+    return combine(combine(y, x, -1), constant(-int(comparison in ("lt", "gt"))))
+
+
+def _integers(op: Op) -> bool:
+    return all(not isinstance(a, Span) and isinstance(a.type, TileType) and a.type.dtype.kind == "i" for a in op.args)
 
 
 def _traded(f: Form, c: int, rule: Form, r: int) -> Form:

@@ -2,14 +2,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from ..ir import Arg, Body, Const, Kernel, Op, Operand, Span, Value, make_attrs, substitute, walk
-from ..types import DType, TileType
+from ..types import INDEX, DType, TileType
 
 Change = tuple[list[Op], tuple[Arg, ...]]        # the ops that take an op's place, and what stands for its results
 Rule = Callable[[Op, Mapping[Value, Op]], Change | None]
+SWAPPED = {"lt": "gt", "gt": "lt", "le": "ge", "ge": "le", "eq": "eq", "ne": "ne"}
+NEGATED = {"lt": "ge", "ge": "lt", "gt": "le", "le": "gt", "eq": "ne", "ne": "eq"}
 
 
 class Rewriter:
@@ -55,9 +57,33 @@ def fit(arg: Arg, like: Op) -> Change:
     return [op], (op.result,)
 
 
-def make(name: str, args: tuple[Operand, ...], t: TileType, like: Op, hint: str = "", **attrs: object) -> Op:
+def make(name: str, args: tuple[Operand, ...], t: TileType, like: Op, **attrs: object) -> Op:
     """An op with one result of type `t`, named and placed in the source as `like`."""
-    return Op(name, args, make_attrs(attrs), (Value(hint or (like.results[0].name if like.results else name), t),), loc=like.loc)
+    return Op(name, args, make_attrs(attrs), (Value(like.result.name, t),), loc=like.loc)
+
+
+class Builder:
+    """New ops, one after another in `ops`, at the source of `like`; `hint` names results that have no name of their own."""
+
+    def __init__(self, like: Op, hint: str = "") -> None:
+        self.loc, self.hint, self.ops = like.loc, hint, list[Op]()
+
+    def __call__(self, name: str, *args: Arg, dtype: DType = INDEX, shape: tuple[int, ...] = (), hint: str = "", **attrs: object) -> Value:
+        """The result of a new op."""
+        typed = {"shape": shape} if name in ("reshape", "broadcast", "full") else {"dtype": dtype} if name == "cast" else {}
+        result = Value(hint or self.hint or name, TileType(dtype, shape))
+        self.ops.append(Op(name, args, make_attrs({**typed, **attrs}), (result,), loc=self.loc))
+        return result
+
+    def linear(self, terms: Iterable[tuple[Arg, int]], start: int, dtype: DType = INDEX) -> Arg:
+        """start + the sum of coefficient * value."""
+        total: Arg | None = None
+        for a, c in sorted(terms, key=lambda term: term[1] < 0):
+            size = a if abs(c) == 1 else self("mul", a, literal(abs(c), dtype), dtype=dtype)
+            first = size if c > 0 or total is not None else self("neg", size, dtype=dtype)
+            total = first if total is None else self("add" if c > 0 else "sub", total, size, dtype=dtype)
+        last = literal(start, dtype)
+        return last if total is None else total if start == 0 else self("add", total, last, dtype=dtype)
 
 
 def as_op(op: Op) -> Change:
@@ -84,6 +110,22 @@ def scalars(op: Op) -> tuple[Arg, ...]:
     return tuple(a for a in op.args if not isinstance(a, Span))
 
 
+def made_by(arg: object, defs: Mapping[Value, Op], *names: str) -> Op | None:
+    """The op that makes `arg`, if it has one of these names."""
+    op = defs.get(arg) if isinstance(arg, Value) else None
+    return op if op is not None and op.name in names else None
+
+
+def live(ops: Iterable[Op], results: Iterable[Operand]) -> list[Op]:
+    """Of ops with one result each, those that the results need."""
+    needed, kept = set(results), list[Op]()
+    for op in reversed(list(ops)):
+        if op.result in needed:
+            needed.update(op.uses())
+            kept.append(op)
+    return kept[::-1]
+
+
 def written(op: Op) -> set[Value]:
     """The tensors that an op, or an op inside it, stores to."""
     inside = [op, *(o for b in op.bodies for o in walk(b))]
@@ -92,18 +134,15 @@ def written(op: Op) -> set[Value]:
 
 def clone(op: Op, new: dict[Value, Arg]) -> Op:
     """A copy of an op that binds fresh values, in its bodies too; `new` maps old to new and grows."""
-    op = substitute(op, {k: v for k, v in new.items()})
+    op = substitute(op, dict(new))
 
     def fresh(values: tuple[Value, ...]) -> tuple[Value, ...]:
         copies = tuple(Value(v.name, v.type) for v in values)
         new.update(zip(values, copies, strict=True))
         return copies
 
-    bodies = []
-    for b in op.bodies:
-        params = fresh(b.params)
-        bodies.append(Body(params, tuple(clone(o, new) for o in b.ops)))
-    return replace(op, bodies=tuple(bodies), results=fresh(op.results))
+    bodies = tuple(Body(fresh(b.params), tuple(clone(o, new) for o in b.ops)) for b in op.bodies)
+    return replace(op, bodies=bodies, results=fresh(op.results))
 
 
 def defined(body: Body) -> set[Value]:

@@ -6,6 +6,8 @@ from dataclasses import replace
 from ..ir import Body, Kernel, Op, Operand, Span, Value, walk
 from ..ops import OPS
 
+CARRIED = {"for": 2, "while": 0, "if": 1}          # operands before the carried ones
+
 
 def dce(kernel: Kernel) -> Kernel:
     """Assumes the value form.  Then every op has an effect or a result that one with an effect needs; no loop carries a value that only
@@ -69,9 +71,8 @@ class _Needs:
         if op.name == "if":
             self.need(*(b.result[i] for b in op.bodies))
         elif op.name in ("for", "while") and i >= 0:
-            first = 2 if op.name == "for" else 0
             trip = op.bodies[-1]
-            self.need(op.args[first + i], trip.result[i], op.results[i], trip.params[-len(op.results):][i])
+            self.need(op.args[CARRIED[op.name] + i], trip.result[i], op.results[i], trip.params[-len(op.results):][i])
         elif op.bodies and i < len(op.bodies[0].params) and op.bodies[0].params[i] is v:
             self.need(op.args[i])
         elif op.name == "map":
@@ -82,34 +83,30 @@ class _Needs:
         return replace(body, ops=tuple(self.pruned(op) for op in body.ops if op in self.ops or op.name == "yield"))
 
     def pruned(self, op: Op) -> Op:
+        """The op, its bodies swept, without the results and inputs that nothing needs."""
         if not op.bodies:
             return op
-        bodies = tuple(self.swept(b) for b in op.bodies)
-        if op.name in ("for", "while", "if"):
-            keep = [r in self.values for r in op.results]
-            first = {"for": 2, "while": 0, "if": 1}[op.name]
-            args = op.args[:first] + _kept(op.args[first:], keep) if op.name != "if" else op.args
-            index = 1 if op.name == "for" else 0
-            bodies = tuple(self.narrowed(b, keep, index, closes=n == len(bodies) - 1 or op.name == "if") for n, b in enumerate(bodies))
+        bodies, keep = tuple(self.swept(b) for b in op.bodies), [r in self.values for r in op.results]
+        if op.name in CARRIED:
+            first = CARRIED[op.name]
+            args = op.args if op.name == "if" else op.args[:first] + _kept(op.args[first:], keep)
+            if op.name != "if":
+                bodies = tuple(_taking(b, [True] * (op.name == "for") + keep) for b in bodies)
+            bodies = (bodies[0] if op.name == "while" else _yielding(bodies[0], keep), *(_yielding(b, keep) for b in bodies[1:]))
             return replace(op, args=args, bodies=bodies, results=_kept(op.results, keep))
         used = [p in self.values for p in bodies[0].params]
-        inner = replace(bodies[0], params=_kept(bodies[0].params, used))
-        if op.name == "map":
-            return self.fewer_results(replace(op, args=_kept(op.args, used), bodies=(inner,)))
-        return replace(op, args=_kept(op.args, used), bodies=(inner,))
+        new = replace(op, args=_kept(op.args, used), bodies=(_taking(bodies[0], used),))
+        if op.name != "map":
+            return new
+        return replace(new, results=_kept(op.results, keep), bodies=(_yielding(new.bodies[0], keep),)).having(dtypes=_kept(op.attr("dtypes"), keep))
 
-    def fewer_results(self, op: Op) -> Op:
-        keep = [r in self.values for r in op.results]
-        body = op.bodies[0]
-        body = replace(body, ops=(*body.ops[:-1], replace(body.ops[-1], args=_kept(body.ops[-1].args, keep))))
-        return replace(op, results=_kept(op.results, keep), bodies=(body,)).having(dtypes=_kept(op.attr("dtypes"), keep))
 
-    def narrowed(self, body: Body, keep: list[bool], index: int, closes: bool) -> Body:
-        """A body whose carried values (after `index` others), and what it yields of them, are those to keep."""
-        params = body.params[:index] + _kept(body.params[index:], keep) if body.params else ()
-        if not closes:
-            return replace(body, params=params)
-        return replace(body, params=params, ops=(*body.ops[:-1], replace(body.ops[-1], args=_kept(body.ops[-1].args, keep))))
+def _taking(body: Body, keep: list[bool]) -> Body:
+    return replace(body, params=_kept(body.params, keep))
+
+
+def _yielding(body: Body, keep: list[bool]) -> Body:
+    return replace(body, ops=(*body.ops[:-1], replace(body.ops[-1], args=_kept(body.result, keep))))
 
 
 def _kept(items: tuple, keep: list[bool]) -> tuple:  # type: ignore[type-arg]

@@ -1,7 +1,7 @@
 """Constants and shapes known at compile time."""
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +10,7 @@ from ..ir import Arg, Const, Kernel, Op, Value
 from ..ops import OPS
 from ..ops.elementwise import wrap
 from ..types import DType, TileType, broadcast_shapes
-from ._rewriting import Change, as_op, fit, literal, make, scalars, to_fixpoint
+from ._rewriting import Change, as_op, fit, literal, made_by, make, scalars, to_fixpoint
 
 Defs = Mapping[Value, Op]
 SIGNIFICAND = {"f8e4m3": 4, "f8e5m2": 3, "f16": 11, "bf16": 8, "f32": 24, "f64": 53}
@@ -25,10 +25,10 @@ def fold(kernel: Kernel) -> Kernel:
 def _rule(op: Op, defs: Defs) -> Change | None:
     if len(op.results) != 1 or op.name not in OPS or op.into:
         return None
-    rules = {"cast": _cast, "bitcast": _bitcast, "reshape": _reshape, "transpose": _transpose, "broadcast": _broadcast}
     change = _constant(op)
-    if change is None and op.name in rules:
-        change = rules[op.name](op, defs)
+    if change is None and op.name in SHAPING:
+        (x,) = scalars(op)
+        change = ([], (x,)) if x.tile == op.result.tile and op.name != "transpose" else SHAPING[op.name](op, x, defs)
     return _full(op, defs) if change is None else change
 
 
@@ -44,12 +44,6 @@ def _constant(op: Op) -> Change | None:
     return [], (literal((wrap(value, dtype) if dtype.kind == "i" else value).item(), dtype),)
 
 
-def _behind(arg: object, name: str, defs: Defs) -> Op | None:
-    """The op `name` that makes `arg`, if it does."""
-    op = defs.get(arg) if isinstance(arg, Value) else None
-    return op if op is not None and op.name == name else None
-
-
 def _lossless(a: DType, b: DType) -> bool:
     """Whether every value of `a` is one of `b`."""
     if a.kind == "f":
@@ -60,11 +54,8 @@ def _lossless(a: DType, b: DType) -> bool:
     return b.kind == "i" and b.lo <= lo and hi <= b.hi
 
 
-def _cast(op: Op, defs: Defs) -> Change | None:
-    (x,) = scalars(op)
-    if x.tile.dtype is op.result.tile.dtype:
-        return [], (x,)
-    inner = _behind(x, "cast", defs)
+def _cast(op: Op, x: Arg, defs: Defs) -> Change | None:
+    inner = made_by(x, defs, "cast")
     if inner is None:
         return None
     (source,) = scalars(inner)
@@ -75,43 +66,33 @@ def _cast(op: Op, defs: Defs) -> Change | None:
     return ([], (source,)) if a is c else as_op(replace(op, args=(source,)))
 
 
-def _bitcast(op: Op, defs: Defs) -> Change | None:
-    (x,) = scalars(op)
-    if x.tile.dtype is op.result.tile.dtype:
-        return [], (x,)
-    inner = _behind(x, "bitcast", defs)
+def _bitcast(op: Op, x: Arg, defs: Defs) -> Change | None:
+    inner = made_by(x, defs, "bitcast")
     return None if inner is None else as_op(replace(op, args=inner.args))
 
 
-def _reshape(op: Op, defs: Defs) -> Change | None:
-    (x,) = scalars(op)
-    if x.tile.shape == op.result.tile.shape:
-        return [], (x,)
-    inner = _behind(x, "reshape", defs) or _behind(x, "full", defs)
-    if inner is None:
-        return None
-    return as_op(replace(op, name=inner.name, args=inner.args))
+def _reshape(op: Op, x: Arg, defs: Defs) -> Change | None:
+    """Of the same op, or of a `full`: that op with the last shape."""
+    inner = made_by(x, defs, op.name, "full")
+    return None if inner is None else as_op(replace(op, name=inner.name, args=inner.args))
 
 
-def _transpose(op: Op, defs: Defs) -> Change | None:
-    (x,) = scalars(op)
+def _transpose(op: Op, x: Arg, defs: Defs) -> Change | None:
     axes = op.attr("axes")
     if axes == tuple(range(len(axes))):
         return [], (x,)
-    if _behind(x, "full", defs) is not None:
-        return as_op(make("full", defs[x].args, op.result.tile, op, shape=op.result.tile.shape)) if isinstance(x, Value) else None
-    inner = _behind(x, "transpose", defs)
+    inner = made_by(x, defs, "transpose", "full")
+    if inner is not None and inner.name == "full":
+        return as_op(make("full", inner.args, op.result.tile, op, shape=op.result.tile.shape))
     return None if inner is None else as_op(replace(op, args=inner.args).having(axes=tuple(inner.attr("axes")[a] for a in axes)))
 
 
-def _broadcast(op: Op, defs: Defs) -> Change | None:
-    (x,) = scalars(op)
-    if not x.tile.shape:
-        return as_op(replace(op, name="full"))
-    inner = _behind(x, "broadcast", defs) or _behind(x, "full", defs)
-    if x.tile.shape == op.result.tile.shape:
-        return [], (x,)
-    return None if inner is None else as_op(replace(op, name=inner.name, args=inner.args))
+def _broadcast(op: Op, x: Arg, defs: Defs) -> Change | None:
+    return _reshape(op, x, defs) if x.tile.shape else as_op(replace(op, name="full"))
+
+
+SHAPING: dict[str, Callable[[Op, Arg, Defs], Change | None]] = {
+    "cast": _cast, "bitcast": _bitcast, "reshape": _reshape, "transpose": _transpose, "broadcast": _broadcast}
 
 
 def _full(op: Op, defs: Defs) -> Change | None:
@@ -119,10 +100,7 @@ def _full(op: Op, defs: Defs) -> Change | None:
     entry = OPS[op.name]
     if not (entry.elementwise and entry.pure and op.result.tile.shape and op.args):
         return None
-    plain: list[Arg] = []
-    for a in scalars(op):
-        inner = _behind(a, "full", defs)
-        plain.append(scalars(inner)[0] if inner is not None else a)
+    plain = [a if (inner := made_by(a, defs, "full")) is None else scalars(inner)[0] for a in scalars(op)]
     if all(a is b for a, b in zip(plain, op.args, strict=True)) and any(a.tile.shape for a in plain):
         return None
     shape = broadcast_shapes(*(a.tile.shape for a in plain))

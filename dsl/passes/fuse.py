@@ -6,13 +6,13 @@ from math import prod
 
 from ..ir import Arg, Body, Const, Kernel, Op, Value, make_attrs, producers, walk
 from ..ops import OPS
+from ..ops.structure import REDUCTIONS
 from ..types import TileType
-from ._rewriting import literal, scalars
+from ._rewriting import NEGATED, literal, live, scalars
 
-REDUCTIONS = ("sum", "max", "min", "argmax", "argmin")
 # Computing these again costs less than a load: at most HANDFUL of them, on coordinates, literals and scalars only.
-CHEAP = ("add", "sub", "mul", "and", "or", "xor", "not", "lt", "le", "gt", "ge", "eq", "ne", "where", "minimum", "maximum", "cast", "coordinate", "iota",
-         "full", "broadcast", "reshape", "neg")
+CHEAP = ("add", "sub", "mul", "neg", "and", "or", "xor", "not", *NEGATED, "where", "minimum", "maximum", "cast", "coordinate", "iota", "full", "broadcast",
+         "reshape")
 HANDFUL = 8
 Axes = tuple[int | None, ...]       # for each axis of a tile, the axis of the map that runs along it; None where the extent is 1
 
@@ -22,7 +22,7 @@ def fuse(kernel: Kernel) -> Kernel:
     map feeds just one other op that could hold it.  Nothing is computed more often than before but for a handful of cheap integer ops."""
     while True:         # a body names each value once, so it may weigh less than the ops it was made of: a second look is rarely needed
         before = sum(1 for _ in walk(kernel.body))
-        kernel = replace(kernel, body=_Emitter(_Plan(kernel)).body(kernel.body))
+        kernel = replace(kernel, body=_emitted(kernel.body, _Plan(kernel)))
         if sum(1 for _ in walk(kernel.body)) == before:
             return kernel
 
@@ -92,17 +92,15 @@ class _Plan:
                 roots |= self.roots[r] if r in self.inlined else set()
             else:
                 roots.add(user if user.name in REDUCTIONS or user.name == "map" else None)
-        if not _absorbable(op) or roots in (set(), {None}):
-            self.stored.add(v)
-            return
         needed = None in roots
         roots.discard(None)
-        if _view(op) or self.weight(v) <= HANDFUL or (not needed and (len(roots) == 1 or _light(op)) and all(self._as_often(op, r) for r in roots)):
+        if not _absorbable(op) or not roots:
+            self.stored.add(v)
+        elif _view(op) or self.weight(v) <= HANDFUL or (not needed and (len(roots) == 1 or _light(op)) and all(self._as_often(op, r) for r in roots)):
             self.inlined.add(v)
             self.roots[v] = roots
+            self.stored.update({v} if needed else ())
         else:
-            self.stored.add(v)
-        if needed:
             self.stored.add(v)
 
     def _as_often(self, op: Op, root: Op | None) -> bool:
@@ -113,33 +111,29 @@ class _Plan:
 def _light(op: Op) -> bool:
     """A single comparison or sign change: done twice rather than stored."""
     ops = op.bodies[0].ops[:-1] if op.bodies else (op,)
-    return len(ops) == 1 and ops[0].name in ("lt", "le", "gt", "ge", "eq", "ne", "not", "neg", "abs")
+    return len(ops) == 1 and ops[0].name in (*NEGATED, "not", "neg", "abs")
 
 
 def _ranges_over(root: Op) -> tuple[int, ...]:
     """The shape whose elements a map or reduction visits."""
-    if root.name in REDUCTIONS:
-        shape: tuple[int, ...] = root.attr("shape") or scalars(root)[0].tile.shape
-        return shape
-    return root.results[0].tile.shape
+    if root.name not in REDUCTIONS:
+        return root.results[0].tile.shape
+    shape: tuple[int, ...] = root.attr("shape") or scalars(root)[0].tile.shape
+    return shape
 
 
-class _Emitter:
-    def __init__(self, plan: _Plan) -> None:
-        self.plan = plan
-
-    def body(self, body: Body) -> Body:
-        """The body with every tile that is not stored computed inside its users."""
-        ops: list[Op] = []
-        for op in body.ops:
-            if op.results and _absorbable(op) and op.result not in self.plan.stored:
-                continue
-            inlines = any(v in self.plan.inlined for v in op.uses())
-            if op.results and (_elementwise(op) or (op.name in REDUCTIONS and (op.bodies or inlines))):
-                ops += _Expansion(self.plan, op).emitted()
-            else:
-                ops.append(replace(op, bodies=tuple(self.body(b) for b in op.bodies)) if op.bodies else op)
-        return replace(body, ops=tuple(ops))
+def _emitted(body: Body, plan: _Plan) -> Body:
+    """The body with every tile that is not stored computed inside its users."""
+    ops: list[Op] = []
+    for op in body.ops:
+        if op.results and _absorbable(op) and op.result not in plan.stored:
+            continue
+        inlines = any(v in plan.inlined for v in op.uses())
+        if op.results and (_elementwise(op) or (op.name in REDUCTIONS and (op.bodies or inlines))):
+            ops += _Expansion(plan, op).emitted()
+        else:
+            ops.append(replace(op, bodies=tuple(_emitted(b, plan) for b in op.bodies)) if op.bodies else op)
+    return replace(body, ops=tuple(ops))
 
 
 class _Expansion:
@@ -157,7 +151,7 @@ class _Expansion:
         """The views that the inputs need, then the op."""
         root, axes = self.root, tuple(range(len(self.shape)))
         outs = [self.value(scalars(root)[0], axes)] if root.name in REDUCTIONS and not root.bodies else self.computed(root, axes)
-        body = Body(tuple(self.inputs.values()), (*self._live(outs), Op("yield", tuple(outs), loc=root.loc)))
+        body = Body(tuple(self.inputs.values()), (*live(self.ops, outs), Op("yield", tuple(outs), loc=root.loc)))
         if root.name in REDUCTIONS:
             new = replace(root, args=tuple(self.inputs), bodies=(body,)).having(shape=self.shape, dtype=outs[0].tile.dtype)
         else:
@@ -165,25 +159,12 @@ class _Expansion:
             new = replace(root, name="map", args=tuple(self.inputs), attrs=attrs, bodies=(body,))
         return [*self.views.values(), new]
 
-    def _live(self, outs: list[Arg]) -> list[Op]:
-        """What is computed, less what nothing reads."""
-        needed, kept = set(outs), []
-        for op in reversed(self.ops):
-            if op.result in needed:
-                needed.update(op.uses())
-                kept.append(op)
-        return kept[::-1]
-
     def value(self, arg: Arg, axes: Axes) -> Arg:
         """One element of a tile, where the axes of the map stand as `axes` says."""
         if isinstance(arg, Const) or not arg.tile.shape:
             return arg
         if (arg, axes) not in self.done:
-            if arg in self.plan.inlined:
-                (found,) = self.computed(self.plan.defs[arg], axes)
-            else:
-                found = self._read(arg, axes)
-            self.done[arg, axes] = found
+            self.done[arg, axes] = self.computed(self.plan.defs[arg], axes)[0] if arg in self.plan.inlined else self._read(arg, axes)
         return self.done[arg, axes]
 
     def computed(self, op: Op, axes: Axes) -> list[Arg]:
@@ -202,7 +183,7 @@ class _Expansion:
             return [self._op(op, args)]
         local: dict[Value, Arg] = dict(zip(op.bodies[0].params, args, strict=True))
         for o in op.bodies[0].ops[:-1]:
-            at = op.bodies and o.name == "coordinate"
+            at = o.name == "coordinate"
             local[o.result] = self._coordinate(o, axes[o.attr("axis")]) if at else self._op(o, [_local(a, local) for a in scalars(o)])
         return [_local(a, local) for a in scalars(op.bodies[0].ops[-1])]
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 from ..ir import Arg, Body, Const, Kernel, Op, Operand, Span, Value, substitute, walk
 from ..types import I32, INDEX, DType, TileType
 from ._affine import Facts, Form, combine, constant
-from ._rewriting import literal, scalars
+from ._rewriting import NEGATED, Builder, literal, live, scalars
 
-NARROWS = ("add", "sub", "mul", "neg", "abs", "minimum", "maximum", "where", "floordiv", "mod", "lt", "le", "gt", "ge", "eq", "ne")
+NARROWS = ("add", "sub", "mul", "neg", "abs", "minimum", "maximum", "where", "floordiv", "mod", *NEGATED)
 ACCESSES = ("load", "store", "atomic_add", "atomic_min", "atomic_max")
 
 
@@ -55,10 +55,8 @@ class _Intervals:
         return replace(body, ops=tuple(ops))
 
     def _inner(self, op: Op, n: int) -> Body:
-        mark = self.facts.enter(op, n)
-        body = self.body(op.bodies[n])
-        self.facts.leave(mark)
-        return body
+        with self.facts.inside(op, n):
+            return self.body(op.bodies[n])
 
     def _decided(self, op: Op) -> bool:
         """Whether a scalar op has just one outcome, which then stands for it."""
@@ -105,11 +103,9 @@ class _Intervals:
     # ------------------------------------------------------------ maps
     def _mapped(self, op: Op, casts: dict[Value, Value]) -> tuple[list[Op], Op]:
         """The casts of free scalars that the body now needs, and the op with its index arithmetic narrowed."""
-        mark = self.facts.enter(op)
-        work = _Narrowing(self.facts, op, casts)
-        body = work.body()
-        self.new.update(work.decided)
-        self.facts.leave(mark)
+        with self.facts.inside(op):
+            work = _Narrowing(self.facts, op, casts)
+            body = work.body()
         dtypes = op.attr("dtypes")
         if op.name == "map" and op.result in self.only_coordinates and op.result.tile.dtype is INDEX and body.result[0] in work.widened:
             tile = Value(op.result.name, replace(op.result.tile, dtype=I32))
@@ -117,17 +113,12 @@ class _Intervals:
             body = _pruned(replace(body, ops=(*body.ops[:-1], replace(body.ops[-1], args=(work.widened[body.result[0]],)))))
             op, dtypes = replace(op, results=(tile,)), (I32,)
             self.only_coordinates = self.only_coordinates | {tile}
-        return work.outside, replace(op, bodies=(body,)).having(dtypes=dtypes)
+        return work.outside.ops, replace(op, bodies=(body,)).having(dtypes=dtypes)
 
 
 def _pruned(body: Body) -> Body:
     """Without scalar ops that nothing reads."""
-    needed, kept = set(body.result), [body.ops[-1]]
-    for op in reversed(body.ops[:-1]):
-        if op.result in needed:
-            needed.update(op.uses())
-            kept.append(op)
-    return replace(body, ops=tuple(kept[::-1]))
+    return replace(body, ops=(*live(body.ops[:-1], body.result), body.ops[-1]))
 
 
 class _Narrowing:
@@ -135,10 +126,9 @@ class _Narrowing:
 
     def __init__(self, facts: Facts, op: Op, casts: dict[Value, Value]) -> None:
         self.facts, self.op, self.casts = facts, op, casts
-        self.outside: list[Op] = []
-        self.ops: list[Op] = []
+        self.outside, self.put = Builder(op), Builder(op)
+        self.ops = self.put.ops
         self.new: dict[Value, Arg] = {}
-        self.decided: dict[Value, Arg] = {}
         self.narrow: dict[Value, Arg] = {}
         self.widened: dict[Operand, Arg] = {}
         self.own = {*op.bodies[0].params, *(r for o in op.bodies[0].ops for r in o.results)}
@@ -171,9 +161,7 @@ class _Narrowing:
             pass
         elif op.name in NARROWS and result is not None and indices and all(self._fits(a) for a in (*indices, *_index(op.results))):
             self._narrowed(op, [self._twin(a) for a in scalars(op)])
-        elif op.name in ("lt", "le", "gt", "ge", "eq", "ne") and indices and self._relative(op):
-            pass
-        else:
+        elif not (op.name in NEGATED and indices and self._relative(op)):
             self.ops.append(replace(op, args=tuple(self._wide(a) for a in scalars(op))))
 
     def _narrowed(self, op: Op, args: list[Arg]) -> None:
@@ -211,30 +199,25 @@ class _Narrowing:
         if isinstance(a, Const):
             return literal(a.value, I32)
         if a in self.own and a not in self.narrow:
-            twin = self._put(self.ops, "cast", (a,), I32, a.name)
+            twin = self.put("cast", a, dtype=I32, hint=a.name)
             self.narrow[a], self.facts.forms[twin] = twin, self.facts.form(a)
         return self.narrow[a] if a in self.own else self._free(a)
 
     def _free(self, a: Value) -> Value:
         if a not in self.casts:
-            self.casts[a] = self._put(self.outside, "cast", (a,), I32, a.name)
+            self.casts[a] = self.outside("cast", a, dtype=I32, hint=a.name)
             self.facts.forms[self.casts[a]] = self.facts.form(a)
         return self.casts[a]
 
     def _wide(self, a: Arg) -> Arg:
         """An operand as an index again, if only its twin was emitted."""
-        twin = self.narrow.get(a) if isinstance(a, Value) else None
-        if twin is None or any(a in o.results for o in self.ops) or (isinstance(a, Value) and a in self.op.bodies[0].params):
+        if isinstance(a, Const) or a not in self.narrow or any(a in o.results for o in self.ops) or a in self.op.bodies[0].params:
             return a
-        wide = self._put(self.ops, "cast", (twin,), INDEX, a.name if isinstance(a, Value) else "")
+        twin = self.narrow[a]
+        wide = self.put("cast", twin, hint=a.name)
         self.facts.forms[wide] = self.facts.form(a)
         self.widened[wide] = twin
         return wide
-
-    def _put(self, ops: list[Op], name: str, args: tuple[Arg, ...], dtype: DType, hint: str) -> Value:
-        value = Value(hint, TileType(dtype))
-        ops.append(Op(name, args, (("dtype", dtype),) if name == "cast" else (), (value,), loc=self.op.loc))
-        return value
 
     def _relative(self, op: Op) -> bool:
         """x < y where they do not fit: what varies over the tile is compared in i32 with the rest, computed once outside and clamped,
@@ -251,26 +234,13 @@ class _Narrowing:
             return False
         if not all(a is None or (isinstance(a, Value) and a.tile.dtype is INDEX and not a.tile.shape) for a in rest):
             return False
-        terms = [(self.narrow[a], c) for a, c in varies.items()]  # type: ignore[index]
-        left = self._sum(self.ops, terms, 0, I32)
-        total = self._sum(self.outside, [(a, c) for a, c in rest.items() if isinstance(a, Value)], rest.get(None, 0), INDEX)
-        bound = self._put(self.outside, "maximum", (total, literal(I32.lo, INDEX)), INDEX, "bound")
-        right = self._put(self.outside, "cast", (self._put(self.outside, "minimum", (bound, literal(I32.hi, INDEX)), INDEX, "bound"),), I32, "bound")
+        left = self.put.linear(((self.narrow[a], c) for a, c in varies.items() if isinstance(a, Value)), 0, I32)
+        total = self.outside.linear(((a, c) for a, c in rest.items() if isinstance(a, Value)), rest.get(None, 0))
+        bound = self.outside("maximum", total, literal(I32.lo, INDEX), hint="bound")
+        bound = self.outside("minimum", bound, literal(I32.hi, INDEX), hint="bound")
+        right = self.outside("cast", bound, dtype=I32, hint="bound")
         self.ops.append(replace(op, args=(left, right)))
         return True
-
-    def _sum(self, ops: list[Op], terms: Iterable[tuple[Arg, int]], start: int, dtype: DType) -> Arg:
-        """The sum of coefficient * value, emitted."""
-        total: Arg | None = None
-        for a, c in sorted(terms, key=lambda t: t[1] < 0):
-            size = a if abs(c) == 1 else self._put(ops, "mul", (a, literal(abs(c), dtype)), dtype, "scaled")
-            if total is None:
-                total = size if c > 0 else self._put(ops, "neg", (size,), dtype, "total")
-            else:
-                total = self._put(ops, "add" if c > 0 else "sub", (total, size), dtype, "total")
-        if total is None:
-            return literal(start, dtype)
-        return total if start == 0 else self._put(ops, "add", (total, literal(start, dtype)), dtype, "total")
 
 
 def _index(values: Iterable[Value]) -> list[Value]:

@@ -1,16 +1,13 @@
 """Online arg-reductions: one per slot of the tile through the loop, resolved once after it."""
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import isnan
 
 from ..ir import Arg, Body, Const, Kernel, Op, Value, count_uses, producers
-from ..types import BOOL, I32, INDEX, DType, TileType
+from ..types import BOOL, I32, INDEX, TileType
 from ._affine import DIM_MAX
-from ._rewriting import literal, make, scalars
-
-Defs = Mapping[Value, Op]
+from ._rewriting import Builder, literal, made_by, scalars
 
 
 def lift_arg_reductions(kernel: Kernel) -> Kernel:
@@ -50,16 +47,11 @@ class _Lifter:
         return replace(body, ops=tuple(ops))
 
     def of(self, a: object, *names: str) -> Op | None:
-        """The op that makes `a`, if it has one of the names and this is its only use or it is a comparison or a minimum."""
-        op = self.defs.get(a) if isinstance(a, Value) else None
-        return op if op is not None and op.name in names else None
+        return made_by(a, self.defs, *names)
 
     def match(self, op: Op) -> _Match | None:
-        for who in range(len(op.results)):
-            found = self.match_who(op, who)
-            if found is not None:
-                return found
-        return None
+        """The first idiom in a loop."""
+        return next((found for who in range(len(op.results)) if (found := self.match_who(op, who)) is not None), None)
 
     def match_who(self, op: Op, who: int) -> _Match | None:
         """The idiom, if carried value `who` is its index."""
@@ -120,49 +112,32 @@ class _Lifter:
 
     def expected(self, chain: set[Op], carried: tuple[Value, ...], b: int, who: int) -> list[tuple[Value, int]]:
         """How often each value of the idiom is read if nothing else reads it."""
-        counts: dict[Value, int] = {carried[b]: 0, carried[who]: 0, **{o.result: 0 for o in chain}}
-        for o in chain:
-            for v in o.uses():
-                if v in counts:
-                    counts[v] += 1
-        for o in chain:
-            if o.name in ("where", "minimum", "maximum"):
-                counts[o.result] += 1                   # the loop's yield
-        return list(counts.items())
-
-
-class _Builder:
-    """Ops appended to a list, at the source of the loop."""
-
-    def __init__(self, like: Op) -> None:
-        self.like, self.ops = like, list[Op]()
-
-    def __call__(self, hint: str, name: str, args: tuple[Arg, ...], dtype: DType, shape: tuple[int, ...], **attrs: object) -> Value:
-        typed = {"shape": shape} if name in ("reshape", "broadcast", "full") else {"dtype": dtype} if name == "cast" else {}
-        self.ops.append(make(name, args, TileType(dtype, shape), Op(name, loc=self.like.loc), hint=hint, **typed, **attrs))
-        return self.ops[-1].result
+        reads = [v for o in chain for v in o.uses()]
+        reads += [o.result for o in chain if o.name in ("where", "minimum", "maximum")]         # the loop's yield
+        return [(v, reads.count(v)) for v in (carried[b], carried[who], *(o.result for o in chain))]
 
 
 def _lift(op: Op, m: _Match) -> list[Op]:
-    before, after = _Builder(op), _Builder(op)
+    before, after = Builder(op), Builder(op)
     s, dtype = m.s.tile, m.s.tile.dtype
+    n, width = s.shape
     first_best, first_who = scalars(op)[2 + m.best], scalars(op)[2 + m.who]
-    column = before("slots", "reshape", (first_best,), dtype, (s.shape[0], 1))
-    slots = before("slots", "broadcast", (column,), dtype, s.shape)
-    trips = before("trips", "full", (literal(0, I32),), I32, s.shape)
+    column = before("reshape", first_best, dtype=dtype, shape=(n, 1), hint="slots")
+    slots = before("broadcast", column, dtype=dtype, shape=s.shape, hint="slots")
+    trips = before("full", literal(0, I32), dtype=I32, shape=s.shape, hint="trips")
     best, who = op.results[m.best], op.results[m.who]
     outs = {m.best: Value("slots", TileType(dtype, s.shape)), m.who: Value("trips", TileType(I32, s.shape))}
     args = [*op.args[:2], *({m.best: slots, m.who: trips}.get(n, a) for n, a in enumerate(op.args[2:]))]
     loop = replace(op, args=tuple(args), results=tuple(outs.get(n, r) for n, r in enumerate(op.results)), bodies=(_slotted(op, m),))
-    n, width = s.shape
-    found = after("found", "min" if m.least else "max", (outs[m.best],), dtype, (n,), axis=1)
-    closer = after("closer", "lt", (found, first_best) if m.least else (first_best, found), BOOL, (n,))
-    hit = after("hit", "eq", (outs[m.best], after("found", "reshape", (found,), dtype, (n, 1))), closer.tile.dtype, s.shape)
-    columns = after("columns", "iota", (), INDEX, (width,), n=width)
-    index = after("index", "add", (after("trips", "cast", (outs[m.who],), INDEX, s.shape), columns), INDEX, s.shape)
-    lowest = after("lowest", "min", (after("index", "where", (hit, index, literal(INDEX.hi, INDEX)), INDEX, s.shape),), INDEX, (n,), axis=1)
+    found = after("min" if m.least else "max", outs[m.best], dtype=dtype, shape=(n,), hint="found", axis=1)
+    closer = after("lt", *((found, first_best) if m.least else (first_best, found)), dtype=BOOL, shape=(n,), hint="closer")
+    hit = after("eq", outs[m.best], after("reshape", found, dtype=dtype, shape=(n, 1), hint="found"), dtype=BOOL, shape=s.shape, hint="hit")
+    columns = after("iota", shape=(width,), hint="columns", n=width)
+    index = after("add", after("cast", outs[m.who], shape=s.shape, hint="trips"), columns, shape=s.shape, hint="index")
+    index = after("where", hit, index, literal(INDEX.hi, INDEX), shape=s.shape, hint="index")
+    lowest = after("min", index, shape=(n,), hint="lowest", axis=1)
     if who.tile.dtype is not INDEX:
-        lowest = after("lowest", "cast", (lowest,), who.tile.dtype, (n,))
+        lowest = after("cast", lowest, dtype=who.tile.dtype, shape=(n,), hint="lowest")
     last = [Op("where", (closer, found, first_best), (), (best,), loc=op.loc), Op("where", (closer, lowest, first_who), (), (who,), loc=op.loc)]
     return [*before.ops, loop, *after.ops, *last]
 
@@ -171,12 +146,12 @@ def _slotted(op: Op, m: _Match) -> Body:
     """The trip with best and trip kept for every slot."""
     trip = op.bodies[0]
     s = m.s.tile
-    build = _Builder(op)
+    put = Builder(op)
     best, who = Value("slots", TileType(s.dtype, s.shape)), Value("trips", TileType(I32, s.shape))
-    closer = build("closer", "lt", (m.s, best) if m.least else (best, m.s), BOOL, s.shape)
-    now = build("trip", "cast", (m.offset,), I32, ())
-    trips = build("trips", "where", (closer, now, who), I32, s.shape)          # before slots: the old ones are then dead when new ones are written
-    outs = {m.who: trips, m.best: build("slots", "where", (closer, m.s, best), s.dtype, s.shape)}
+    closer = put("lt", *((m.s, best) if m.least else (best, m.s)), dtype=BOOL, shape=s.shape, hint="closer")
+    now = put("cast", m.offset, dtype=I32, hint="trip")
+    trips = put("where", closer, now, who, dtype=I32, shape=s.shape, hint="trips")         # before slots: the old ones are then dead when new ones are written
+    outs = {m.who: trips, m.best: put("where", closer, m.s, best, dtype=s.dtype, shape=s.shape, hint="slots")}
     closing = replace(trip.ops[-1], args=tuple(outs.get(n, a) for n, a in enumerate(trip.result)))
     params = (trip.params[0], *({m.best: best, m.who: who}.get(n, p) for n, p in enumerate(trip.params[1:])))
-    return Body(params, (*(o for o in trip.ops[:-1] if o not in m.gone), *build.ops, closing))
+    return Body(params, (*(o for o in trip.ops[:-1] if o not in m.gone), *put.ops, closing))

@@ -3,12 +3,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..ir import Arg, Body, Const, Kernel, Op, Span, Value, walk
+from ..ir import Arg, Body, Const, Kernel, Op, Value, walk
 from ..types import BOOL, INDEX, TileType
-from ._affine import Facts, Form, combine, constant
-from ._rewriting import Rewriter, clone, defined, literal, make
+from ._affine import Facts, Form, combine, constant, holds_from_zero
+from ._rewriting import Builder, Rewriter, clone, defined, literal, scalars
 
-COMPARISONS = ("lt", "le", "gt", "ge")
 TAME = 1 << 60
 
 
@@ -37,10 +36,8 @@ class _Peeler:
         return replace(body, ops=tuple(ops))
 
     def inner(self, op: Op, n: int) -> Body:
-        mark = self.facts.enter(op, n)
-        body = self.body(op.bodies[n])
-        self.facts.leave(mark)
-        return body
+        with self.facts.inside(op, n):
+            return self.body(op.bodies[n])
 
     def split(self, op: Op) -> list[Op]:
         """The loop, or the two that it becomes with the scalars that bound them."""
@@ -49,40 +46,40 @@ class _Peeler:
         for result, rest, scale in self.conditions(op):
             true[result] = literal(True, BOOL)
             limits.setdefault((*rest.items(), (scale, 0)), (rest, scale))
-        start, stop = (a for a in op.args[:2] if not isinstance(a, Span))
+        start, stop = scalars(op)[:2]
         if not true or not self.tame(self.facts.form(start)) or not self.tame(self.facts.form(stop)) or start.tile.dtype is not INDEX:
             return [op]
-        ops: list[Op] = []
-        middle: Arg = stop
+        put, step, middle = Builder(op, "peel"), Const(op.attr("step", 1), INDEX), stop
         for rest, scale in limits.values():
-            middle = _put(ops, op, "minimum", middle, _limit(ops, op, rest, scale))
-        step = op.attr("step", 1)
-        trips = _put(ops, op, "maximum", _put(ops, op, "sub", middle, start), Const(0, INDEX))
-        trips = _put(ops, op, "floordiv", _put(ops, op, "add", trips, Const(step - 1, INDEX)), Const(step, INDEX))
-        again = _put(ops, op, "add", start, _put(ops, op, "mul", trips, Const(step, INDEX)))
+            middle = put("minimum", middle, _limit(put, rest, scale))
+        trips = put("maximum", put("sub", middle, start), Const(0, INDEX))
+        trips = put("floordiv", put("add", trips, Const(op.attr("step", 1) - 1, INDEX)), step)
+        again = put("add", start, put("mul", trips, step))
         main = replace(clone(op, {}), args=(start, middle, *op.args[2:])).having(peel="main")
         main = replace(main, bodies=(_assumed(main.bodies[0], op.bodies[0], true),))
-        return [*ops, main, replace(op, args=(again, stop, *main.results)).having(peel="rest")]
+        return [*put.ops, main, replace(op, args=(again, stop, *main.results)).having(peel="rest")]
 
     def conditions(self, op: Op) -> list[tuple[Value, Form, int]]:
         """Comparisons in maps that hold exactly while scale * index <= rest, for every element: (result, rest, scale)."""
         found = []
-        index = op.bodies[0].params[0]
-        inside = defined(op.bodies[0])
-        mark = self.facts.enter(op)
-        for o in op.bodies[0].ops:
-            if o.bodies and o.name not in ("for", "while", "if"):
-                self.facts.enter(o)
-                for c in o.bodies[0].ops:
-                    self.facts.visit(c)
-                    gap = self.gap(c) if c.name in COMPARISONS and self.facts.decides(c) is None else {}
-                    scale = -gap.pop(index, 0)
-                    rest = self.least(gap)
-                    outside = all(a is None or (isinstance(a, Value) and a not in inside and a.tile == TileType(INDEX)) for a in rest)
-                    if scale > 0 and outside and self.tame(rest):
-                        found.append((c.result, rest, scale))
-            self.facts.visit(o)
-        self.facts.leave(mark)
+        index, inside = op.bodies[0].params[0], defined(op.bodies[0])
+
+        def note(c: Op) -> None:
+            gap = self.gap(c)
+            scale = -gap.pop(index, 0)
+            rest = self.least(gap)
+            outside = all(a is None or (isinstance(a, Value) and a not in inside and a.tile == TileType(INDEX)) for a in rest)
+            if scale > 0 and outside and self.tame(rest):
+                found.append((c.result, rest, scale))
+
+        with self.facts.inside(op):
+            for o in op.bodies[0].ops:
+                if o.bodies and o.name not in ("for", "while", "if"):
+                    with self.facts.inside(o):
+                        for c in o.bodies[0].ops:
+                            self.facts.visit(c)
+                            note(c)
+                self.facts.visit(o)
         return found
 
     def tame(self, form: Form) -> bool:
@@ -91,13 +88,10 @@ class _Peeler:
         return lo > -TAME and hi < TAME
 
     def gap(self, op: Op) -> Form:
-        """What is at least 0 exactly where the comparison holds; empty if it is not one of integers."""
-        x, y = (a for a in op.args if not isinstance(a, Span))
-        if x.tile.dtype.kind != "i":
+        """What is at least 0 exactly where the comparison holds; empty if it is not one of integers, or is decided."""
+        if op.name not in ("lt", "le", "gt", "ge") or scalars(op)[0].tile.dtype.kind != "i" or self.facts.decides(op) is not None:
             return {}
-        if op.name in ("gt", "ge"):
-            x, y = y, x
-        return combine(combine(self.facts.form(y), self.facts.form(x), -1), constant(-int(op.name in ("lt", "gt"))))
+        return holds_from_zero(op.name, *(self.facts.form(a) for a in scalars(op)))
 
     def least(self, gap: Form) -> Form:
         """The form with coordinates at their worst."""
@@ -105,21 +99,12 @@ class _Peeler:
         return combine({a: c for a, c in gap.items() if a not in moving}, constant(self.facts.range({None: 0, **moving})[0]))
 
 
-def _put(ops: list[Op], like: Op, name: str, *args: Arg) -> Value:
-    ops.append(make(name, args, TileType(INDEX), Op(name, loc=like.loc), hint="peel"))
-    return ops[-1].result
-
-
-def _limit(ops: list[Op], like: Op, rest: Form, scale: int) -> Value:
+def _limit(put: Builder, rest: Form, scale: int) -> Arg:
     """rest // scale + 1: the first index past which the condition may fail."""
-    total: Arg = Const(rest.get(None, 0) + (scale == 1), INDEX)
-    for a, c in rest.items():
-        if isinstance(a, Value):
-            size = a if abs(c) == 1 else _put(ops, like, "mul", a, Const(abs(c), INDEX))
-            total = _put(ops, like, "add" if c > 0 else "sub", total, size)
-    if scale != 1:
-        total = _put(ops, like, "add", _put(ops, like, "floordiv", total, Const(scale, INDEX)), Const(1, INDEX))
-    return total if isinstance(total, Value) else _put(ops, like, "add", total, Const(0, INDEX))
+    terms = [(a, c) for a, c in rest.items() if isinstance(a, Value)]
+    if scale == 1:
+        return put.linear(terms, rest.get(None, 0) + 1)
+    return put("add", put("floordiv", put.linear(terms, rest.get(None, 0)), Const(scale, INDEX)), Const(1, INDEX))
 
 
 def _assumed(body: Body, original: Body, true: dict[Value, Arg]) -> Body:

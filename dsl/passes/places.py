@@ -206,7 +206,7 @@ class _Placer:
             return wish.place, [] if at is wish.place else [Op("copy", (at,), into=(wish.place,), loc=op.loc)]
         made = self.made_by.get(init) if isinstance(init, Value) else None
         mine = isinstance(init, Value) and made is not None and made.name not in (*VIEWS, "for", "while", "if") and init in self.scope
-        if mine and isinstance(at, Value) and at.tile.shape and at not in taken and self.free(init, init, op, i, last):
+        if mine and isinstance(init, Value) and isinstance(at, Value) and at.tile.shape and at not in taken and self.free(init, init, op, i, last):
             return at, []
         alloc, place = self.alloc(result)
         return place, [alloc, Op("copy", (at,), into=(place,), loc=op.loc)]

@@ -6,12 +6,10 @@ from dataclasses import replace
 
 from ..ir import Arg, Body, Const, Kernel, Op, Value, substitute
 from ..types import BOOL, DType
-from ._rewriting import Change, as_op, fit, is_const, literal, scalars, to_fixpoint
+from ._rewriting import NEGATED, SWAPPED, Change, as_op, fit, is_const, literal, made_by, scalars, to_fixpoint
 
 Defs = Mapping[Value, Op]
 Found = Op | Arg | None
-SWAPPED = {"lt": "gt", "gt": "lt", "le": "ge", "ge": "le", "eq": "eq", "ne": "ne"}
-NEGATED = {"lt": "ge", "ge": "lt", "gt": "le", "le": "gt", "eq": "ne", "ne": "eq"}
 COMMUTES = ("add", "mul", "and", "or", "xor", "minimum", "maximum")
 
 
@@ -43,14 +41,9 @@ def _integral(x: Arg) -> bool:
     return x.tile.dtype.kind in "bi"
 
 
-def _def(x: Arg, defs: Defs, *names: str) -> Op | None:
-    op = defs.get(x) if isinstance(x, Value) else None
-    return op if op is not None and op.name in names else None
-
-
 def _among(y: Arg, x: Arg, defs: Defs, name: str) -> bool:
     """Whether x is already `name` of y and something."""
-    before = _def(x, defs, name)
+    before = made_by(x, defs, name)
     return before is not None and any(_same(a, y) for a in scalars(before))
 
 
@@ -66,7 +59,7 @@ def _ones(dtype: DType) -> Const:
 # ---------------------------------------------------------------- arithmetic
 def _inner(op: Op, defs: Defs, x: Arg, y: Arg) -> Found:
     """(z op c) op d as z op (c op d): integers only, where wrapping makes it exact."""
-    before = _def(x, defs, op.name)
+    before = made_by(x, defs, op.name)
     z, c = scalars(before) if before is not None else (x, x)
     if not (isinstance(c, Const) and isinstance(y, Const) and _integral(x)):
         return None
@@ -93,7 +86,7 @@ def _fma(op: Op, defs: Defs, x: Arg, y: Arg, z: Arg) -> Found:
 
 
 def _floordiv(op: Op, defs: Defs, x: Arg, y: Arg) -> Found:
-    before = _def(x, defs, "floordiv")
+    before = made_by(x, defs, "floordiv")
     if is_const(y, 1) or before is None:
         return x if is_const(y, 1) else None
     z, c = scalars(before)
@@ -102,7 +95,7 @@ def _floordiv(op: Op, defs: Defs, x: Arg, y: Arg) -> Found:
 
 
 def _mod(op: Op, defs: Defs, x: Arg, y: Arg) -> Found:
-    before, n = _def(x, defs, "mul", "mod"), _positive(y)
+    before, n = made_by(x, defs, "mul", "mod"), _positive(y)
     if n == 1:
         return literal(0, y.tile.dtype)
     c = _positive(scalars(before)[1]) if before is not None else 0
@@ -132,7 +125,7 @@ def _xor(op: Op, defs: Defs, x: Arg, y: Arg) -> Found:
 
 
 def _not(op: Op, defs: Defs, x: Arg) -> Found:
-    before = _def(x, defs, "not", *NEGATED)
+    before = made_by(x, defs, "not", *NEGATED)
     if before is None or before.name == "not":
         return scalars(before)[0] if before is not None else None
     exact = before.name in ("eq", "ne") or _integral(scalars(before)[0])        # not (x < y) holds of a NaN, x >= y does not
@@ -154,19 +147,19 @@ def _extreme(op: Op, defs: Defs, x: Arg, y: Arg) -> Found:
 
 
 def _neg(op: Op, defs: Defs, x: Arg) -> Found:
-    before = _def(x, defs, "neg")
+    before = made_by(x, defs, "neg")
     return None if before is None else scalars(before)[0]
 
 
 def _abs(op: Op, defs: Defs, x: Arg) -> Found:
-    before = _def(x, defs, "neg", "abs")
+    before = made_by(x, defs, "neg", "abs")
     return None if before is None else x if before.name == "abs" else replace(op, args=before.args)
 
 
 def _where(op: Op, defs: Defs, c: Arg, x: Arg, y: Arg) -> Found:
     if isinstance(c, Const) or _same(x, y):
         return y if isinstance(c, Const) and not c.value else x
-    flipped = _def(c, defs, "not")
+    flipped = made_by(c, defs, "not")
     if flipped is not None:
         return replace(op, args=(scalars(flipped)[0], y, x))
     if x.tile.dtype is not BOOL or not (isinstance(x, Const) and isinstance(y, Const)):
