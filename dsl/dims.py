@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Union
 
-from .errors import DslError
+from .errors import check
 from .types import DTYPES, Packing
 
 Dim = Union[str, int, "tuple[str, Dim, Dim]"]      # a name, a number, or (operator, left, right): K/8 is ("/", "K", 8)
@@ -92,13 +92,11 @@ def evaluate(dim: Dim, names: Mapping[str, int]) -> Fraction:
     if isinstance(dim, int):
         return Fraction(dim)
     if isinstance(dim, str):
-        if dim not in names:
-            raise DslError(f"dimension {dim} is not bound by any parameter", hint=f"give some tensor the plain dimension {dim}")
+        check(dim in names, f"dimension {dim} is not bound by any parameter", hint=f"give some tensor the plain dimension {dim}")
         return Fraction(names[dim])
     sign, left, right = dim[0], evaluate(dim[1], names), evaluate(dim[2], names)
     if sign == "/":
-        if right == 0:
-            raise DslError(f"dimension {dim_text(dim)} divides by zero")
+        check(right != 0, f"dimension {dim_text(dim)} divides by zero")
         return left / right
     return left * right if sign == "*" else left + right if sign == "+" else left - right
 

@@ -214,15 +214,12 @@ class _Machine:
     def alloc(self, op: Op) -> None:
         t, place = op.result.tile, op.result.tile.place
         assert place is not None
-        if place.offset is None:
-            self.env[op.result] = _Memory(_poison(t.footprint, t.dtype), 0, t)
-        else:
-            self.env[op.result] = _Memory(self.arenas[place.space][place.offset:place.offset + t.footprint].view(t.dtype.numpy), 0, t)
+        planned = place.offset is not None
+        data = self.arenas[place.space][place.offset:][:t.footprint].view(t.dtype.numpy) if planned else _poison(t.footprint, t.dtype)
+        self.env[op.result] = _Memory(data, 0, t)
 
     def view(self, op: Op) -> None:
-        (source,) = op.args
-        assert isinstance(source, Value)
-        held = self.env[source]
+        held = self.env[next(op.uses())]
         self.env[op.result] = _Memory(held.data, held.base + op.attr("start", 0), op.result.tile)
 
     # ------------------------------------------------------------ memory

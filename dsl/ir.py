@@ -5,7 +5,7 @@ and reads those in `args`; scalars stay values.  Bodies are ordered lists of ops
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -168,7 +168,7 @@ def used_values(op: Op) -> Iterator[Value]:
 
 
 def substitute(op: Op, new: Mapping[Value, Arg]) -> Op:
-    """The op with operands replaced, in its bodies too; bindings are left alone."""
+    """The op with operands replaced, in its bodies too; bindings are left alone.  The op itself where nothing is replaced."""
     if not new:
         return op
 
@@ -177,19 +177,12 @@ def substitute(op: Op, new: Mapping[Value, Arg]) -> Op:
             return Span(put(arg.start), arg.extent, put(arg.stop) if arg.stop is not None else None)
         return new.get(arg, arg) if isinstance(arg, Value) else arg
 
-    bodies = tuple(replace(b, ops=tuple(substitute(o, new) for o in b.ops)) for b in op.bodies)
-    into = tuple(put(v) for v in op.into)
-    return replace(op, args=tuple(put(a) for a in op.args), bodies=bodies, into=into)
-
-
-def rewrite(body: Body, rule: Callable[[Op], list[Op] | None]) -> Body:
-    """The body with `rule` applied to every op, inner bodies first.  None keeps the op, a list takes its place (an empty one deletes it)."""
-    ops: list[Op] = []
-    for op in body.ops:
-        inner = replace(op, bodies=tuple(rewrite(b, rule) for b in op.bodies)) if op.bodies else op
-        new = rule(inner)
-        ops.extend([inner] if new is None else new)
-    return replace(body, ops=tuple(ops))
+    inner = tuple(tuple(substitute(o, new) for o in b.ops) for b in op.bodies)
+    args, into = tuple(put(a) for a in op.args), tuple(put(v) for v in op.into)
+    if args == op.args and into == op.into and all(o is old for ops, b in zip(inner, op.bodies, strict=True) for o, old in zip(ops, b.ops, strict=True)):
+        return op
+    bodies = tuple(Body(b.params, ops) for b, ops in zip(op.bodies, inner, strict=True))
+    return replace(op, args=args, bodies=bodies, into=into)
 
 
 def producers(body: Body) -> dict[Value, Op]:

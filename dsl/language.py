@@ -76,7 +76,7 @@ def _operations() -> dict[str, Operation]:
     return table | {o.__name__: o for o in extra}
 
 
-class _Language(SimpleNamespace):
+class Language(SimpleNamespace):
     """The names; those of ops that were added to the table later are found there."""
 
     def __getattr__(self, name: str) -> Operation:
@@ -88,4 +88,4 @@ class _Language(SimpleNamespace):
         return found
 
 
-tile = _Language(**_operations(), **DTYPES)
+tile = Language(**_operations(), **DTYPES)

@@ -118,11 +118,8 @@ class Scope:
         first = next((a.tile.dtype for a in op.args if isinstance(a, Value | Const)), op.result.tile.dtype)
         source = op.args[-1].tile.dtype if op.name == "where" and isinstance(op.args[-1], Value | Const) else first
         facts = {"type": self.type(op.result.tile.dtype), "of": self.type(source), "field": first.field_mask,
-                 **{k: d for k, d in OPS[op.name].attrs}, **dict(op.attrs)}
-        return self.spell(op, dict(zip((p.name for p in OPS[op.name].params), args, strict=False)) | facts | self.describe_cast(op))
-
-    def describe_cast(self, op: Op) -> dict[str, Any]:
-        return self.backend.describe(op, self) if op.name == "cast" else {}
+                 **dict(OPS[op.name].attrs), **dict(op.attrs), **(self.backend.describe(op, self) if op.name == "cast" else {})}
+        return self.spell(op, dict(zip((p.name for p in OPS[op.name].params), args, strict=False)) | facts)
 
     def spell(self, op: Op, context: Mapping[str, Any]) -> str:
         """The macro of `op` called with what it asks for."""
@@ -153,12 +150,7 @@ class Scope:
 
     def body(self, ops: Iterable[Op]) -> str:
         """The text of a list of ops."""
-        lines: list[str] = []
-        for op in ops:
-            text = self.op(op)
-            if text:
-                lines += [*text]
-        return "\n".join(lines)
+        return "\n".join(line for op in ops for line in self.op(op))
 
     def op(self, op: Op) -> list[str]:
         """Lines of one op, its comment first; none for a scalar that is spelled where it is read."""
@@ -166,10 +158,9 @@ class Scope:
             return []
         if OPS[op.name].elementwise and op.results and not op.results[0].tile.shape:
             return self.bind(op, self.expression(op))
-        if op.name in ("for", "while", "if"):
-            comment = self.comment(op)
-            return [*comment, self.control(op)]
         comment = self.comment(op)
+        if op.name in ("for", "while", "if"):
+            return [*comment, self.control(op)]
         text = self.spell(op, self.backend.describe(op, self) if op.name in self.macros else {})
         return [*comment, text] if text else []
 

@@ -26,19 +26,11 @@ def verify(kernel: Kernel, after: str = "") -> None:
     checker = _Checker(kernel)
     try:
         checker.kernel_body()
-        _Lives(kernel, checker.roots).check()
-    except _Bad as bad:
+        _Lives(checker).check()
+    except DslError as bad:
         message = f"after {after}: {bad.message}" if after else bad.message
-        loc = (bad.op.loc or place_of(kernel, bad.op)) if bad.op is not None else kernel.loc
+        loc = (checker.at.loc or place_of(kernel, checker.at)) if checker.at is not None else kernel.loc
         raise DslError(message, loc, hint=bad.hint) from None
-
-
-class _Bad(DslError):
-    """A mistake in an op."""
-
-    def __init__(self, message: str, op: Op | None, hint: str = "") -> None:
-        super().__init__(message, hint=hint)
-        self.op = op
 
 
 def _spell_types(types: Sequence[Any]) -> str:
@@ -47,7 +39,7 @@ def _spell_types(types: Sequence[Any]) -> str:
 
 class _Checker:
     """One walk in program order.  `visible` are the values that may be named, `call` those known before launch, `written` the places that
-    may have been written, `roots` the alloc behind each place."""
+    may have been written, `roots` the alloc behind each place, `at` the op where a mistake is."""
 
     def __init__(self, kernel: Kernel) -> None:
         self.kernel, self.placed = kernel, kernel.placed
@@ -62,8 +54,7 @@ class _Checker:
         self.shape: tuple[int, ...] | None = None       # of the map that the walk is inside of
 
     def need(self, ok: object, message: str, hint: str = "") -> None:
-        if not ok:
-            raise _Bad(f"{self.at.name}: {message}" if self.at is not None else message, self.at, hint)
+        check(ok, f"{self.at.name}: {message}" if self.at is not None else message, hint=hint)
 
     # ------------------------------------------------------------ structure
     def kernel_body(self) -> None:
@@ -102,19 +93,13 @@ class _Checker:
         row = OPS.get(op.name)
         self.need(row is not None, "this is not an op")
         assert row is not None
-        try:
-            self.operands(op, row)
-            for name, default in row.attrs:
-                self.need(default is not REQUIRED or op.attr(name) is not None, f"attribute {name} is missing")
-            bodies = (0, 1) if op.name in REDUCTIONS else (_BODIES.get(op.name, 0),)
-            self.need(len(op.bodies) in bodies, f"expected {bodies[-1]} bodies, got {len(op.bodies)}")
-            self.allowed(op, row)
-            types = _RULES.get(op.name, _infer)(self, op, row)
-        except _Bad:
-            raise
-        except DslError as error:
-            raise _Bad(error.message, self.at, error.hint) from None
-        self.outputs(op, types)
+        self.operands(op, row)
+        for name, default in row.attrs:
+            self.need(default is not REQUIRED or op.attr(name) is not None, f"attribute {name} is missing")
+        bodies = (0, 1) if op.name in REDUCTIONS else (_BODIES.get(op.name, 0),)
+        self.need(len(op.bodies) in bodies, f"expected {bodies[-1]} bodies, got {len(op.bodies)}")
+        self.allowed(op, row)
+        self.outputs(op, _RULES.get(op.name, _infer)(self, op, row))
 
     def allowed(self, op: Op, row: OpDef) -> None:
         """Is this an op that may stand here?"""
@@ -130,9 +115,9 @@ class _Checker:
     # ------------------------------------------------------------ operands
     def operands(self, op: Op, row: OpDef) -> None:
         params = row.params
-        low = sum(not (p.optional or p.many) for p in params)
-        many = (params and params[-1].many) or (op.name in REDUCTIONS and op.bodies)
-        low, high = (0 if op.name in REDUCTIONS and op.bodies else low), (len(op.args) if many else len(params))
+        free = op.name in REDUCTIONS and op.bodies
+        many = free or (params and params[-1].many)
+        low, high = 0 if free else sum(not (p.optional or p.many) for p in params), len(op.args) if many else len(params)
         expected = str(low) if low == high else f"{low} to {high}" if not many else f"at least {low}"
         self.need(low <= len(op.args) <= high, f"expected {expected} operands, got {len(op.args)}")
         for n, arg in enumerate(op.args):
@@ -215,15 +200,12 @@ def _elements(checker: _Checker, op: Op, shape: tuple[int, ...], dtypes: Sequenc
     for arg in op.args:
         t = _type(arg)
         checker.need(t.shape and broadcasts_to(t.shape, shape), f"{describe(t)} does not broadcast to {shape}", "scalars are named in the body")
-    want = tuple(TileType(_type(a).dtype) for a in op.args)
-    have = tuple(p.type for p in body.params)
-    checker.need(have == want, f"the body takes {_spell_types(have)}, expected {_spell_types(want)}")
+    _typed(checker, "takes", tuple(p.type for p in body.params), tuple(TileType(_type(a).dtype) for a in op.args))
     checker.need(checker.shape is None, "maps do not nest")
     checker.shape = shape
     yielded = checker.block(body)
     checker.shape = None
-    want = tuple(TileType(d) for d in dtypes)
-    checker.need(yielded == want, f"the body yields {_spell_types(yielded)}, expected {_spell_types(want)}")
+    _typed(checker, "yields", yielded, tuple(map(TileType, dtypes)))
     for inner in walk(body):
         checker.at = inner
         checker.need(all(isinstance(a, (Const, Value)) and not a.tile.shape for a in inner.args), "in the body of a map or reduction only scalars are named")
@@ -270,24 +252,27 @@ def _for(checker: _Checker, op: Op, row: OpDef) -> Types:
     carried = _infer(checker, op, row)
     params = op.bodies[0].params
     checker.need(params and params[0].type in _COUNTERS, "the body's first parameter is the loop's index")
-    _loop(checker, op, op.bodies[0], params[1:], carried)
+    _loop(checker, op.bodies[0], params[1:], carried, carried)
     return carried
 
 
 def _while(checker: _Checker, op: Op, row: OpDef) -> Types:
     carried = _infer(checker, op, row)
     condition, trip = op.bodies
-    _loop(checker, op, condition, condition.params, carried, (TileType(BOOL),))
-    _loop(checker, op, trip, trip.params, carried)
+    _loop(checker, condition, condition.params, carried, (TileType(BOOL),))
+    _loop(checker, trip, trip.params, carried, carried)
     return carried
 
 
-def _loop(checker: _Checker, op: Op, body: Body, params: Sequence[Value], carried: Types, yields: Types | None = None) -> None:
+def _loop(checker: _Checker, body: Body, params: Sequence[Value], carried: Types, yields: Types) -> None:
     checker.need(not (checker.placed and carried), "loops of the placed form carry nothing", "a carried value is a place")
-    have = tuple(p.type for p in params)
-    checker.need(have == carried, f"the body takes {_spell_types(have)}, expected {_spell_types(carried)}")
-    yielded, want = checker.block(body), carried if yields is None else yields
-    checker.need(yielded == want, f"the body yields {_spell_types(yielded)}, expected {_spell_types(want)}")
+    _typed(checker, "takes", tuple(p.type for p in params), carried)
+    _typed(checker, "yields", checker.block(body), yields)
+
+
+def _typed(checker: _Checker, verb: str, have: Sequence[Any], want: Types) -> None:
+    """The body takes or yields just these types."""
+    checker.need(have == want, f"the body {verb} {_spell_types(have)}, expected {_spell_types(want)}")
 
 
 def _if(checker: _Checker, op: Op, row: OpDef) -> Types:
@@ -359,13 +344,13 @@ _RULES: dict[str, Callable[[_Checker, Op, OpDef], Types]] = {
 class _Lives:
     """Backward over the bodies: which places hold what is still needed.  A write must not touch the bytes of another such place."""
 
-    def __init__(self, kernel: Kernel, roots: dict[Value, Value]) -> None:
-        self.kernel, self.roots = kernel, roots
-        self.number = {root: n for n, root in enumerate(roots.values())}
+    def __init__(self, checker: _Checker) -> None:
+        self.checker, self.roots = checker, checker.roots
+        self.number = {root: n for n, root in enumerate(self.roots.values())}
 
     def check(self) -> None:
         if any(_place(v).offset is not None for v in self.number):
-            self.body(self.kernel.body, frozenset())
+            self.body(self.checker.kernel.body, frozenset())
 
     def body(self, body: Body, after: frozenset[Value]) -> frozenset[Value]:
         """The places needed before `body`, given those needed after it."""
@@ -400,11 +385,10 @@ class _Lives:
             its = _place(other)
             if mine.space is its.space and mine.offset is not None and its.offset is not None:
                 end, its_end = mine.offset + written.tile.footprint * mine.slots, its.offset + other.tile.footprint * its.slots
-                if mine.offset < its_end and its.offset < end:
-                    raise _Bad(f"{op.name}: writing %{written.name} overwrites %{other.name}, which is still needed", op)
+                self.checker.at = op
+                self.checker.need(mine.offset >= its_end or its.offset >= end, f"writing %{written.name} overwrites %{other.name}, which is still needed")
 
 
 def _place(value: Value) -> Place:
-    check(value.tile.place, f"%{value.name} is not a place")
-    assert value.tile.place is not None
+    assert value.tile.place is not None, f"%{value.name} is not a place"
     return value.tile.place

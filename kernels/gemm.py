@@ -112,15 +112,15 @@ def add_splits(part: "f32[S, M, N]", c: "T[M, N]", *, BM: const = 16, BN: const 
 
 
 # ---------------------------------------------------------------- host
-def tile_sizes(m: int, n: int, threads: int) -> dict[str, int]:
-    """Constants for a product of M rows and N columns: tiles hardly larger than the result, and two programs to a thread if that leaves 64 a side."""
+def tile_sizes(m: int, n: int, k: int, threads: int) -> dict[str, int]:
+    """Constants for a product (M, K) by (K, N): tiles hardly larger than the result, and two programs to a thread if that leaves 64 a side."""
     bm, bn = (min(most, 1 << max(x - 1, 0).bit_length()) for x, most in ((m, BLOCK), (n, 1024 if m == 1 else BLOCK)))
     bn, least = max(bn, 16), 128 if m == 1 else 64
     while bn > least and -(-m // bm) * -(-n // bn) < 2 * threads:
         bn //= 2
     while bm > least and -(-m // bm) * -(-n // bn) < 2 * threads:
         bm //= 2
-    return {"BM": bm, "BN": bn, "BK": 64 if m == 1 else BLOCK}
+    return {"BM": bm, "BN": bn, "BK": 64 if m == 1 else max(16, min(BLOCK, 1 << max(k - 1, 0).bit_length()))}
 
 
 def matmul(a: Any, b: Any, bias: Any = None, *, out: Any = None, dtype: Any = None, splits: int = 1, **consts: Any) -> Any:
@@ -138,7 +138,7 @@ def matmul(a: Any, b: Any, bias: Any = None, *, out: Any = None, dtype: Any = No
         add_splits(part, c)
         return c
     accumulator = tile.i32 if integral else tile.f64 if a.dtype == np.float64 else tile.f32
-    sizes = tile_sizes(*c.shape, int(os.environ.get("DSLC_THREADS") or 0) or len(os.sched_getaffinity(0)))
+    sizes = tile_sizes(*c.shape, a.shape[1], int(os.environ.get("DSLC_THREADS") or 0) or len(os.sched_getaffinity(0)))
     gemm(a, b, c, bias, **{"ACC": accumulator, **sizes, **({} if bias is None else {"epilogue": bias_add}), **consts})
     return c
 

@@ -9,6 +9,8 @@ import subprocess
 import sys
 
 import pytest
+from dslc.errors import DslError
+from dslc.passes import run
 from dslc.runtime.cli import main
 from dslc.runtime.library import library
 from dslc.text import parse
@@ -230,3 +232,15 @@ def test_help_has_examples_and_the_exit_status(shell, command):
     status, out, _ = shell(command, "--help")
     assert status == 0 and f"dslc {command}" in out.partition("examples:")[2] and "exit status: 0" in out
     assert max(map(len, out.splitlines())) <= 160
+
+
+def test_the_pass_that_breaks_the_ir_is_named():
+    """Only the end is verified on the way to a binary, see passes.run; the blame must be found all the same."""
+    kernel = library()["copy"].ir("front end", T="f32")
+
+    def breaks(k):
+        return k.with_ops(op for op in k.body.ops if op.name != "grid")
+    with pytest.raises(DslError, match="after breaks"):
+        run(kernel, ("fold", "breaks", "dce"), extra={"breaks": breaks})
+    with pytest.raises(ZeroDivisionError):
+        run(kernel, ("fold", "fails"), extra={"fails": lambda _: 1 // 0})

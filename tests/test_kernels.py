@@ -78,7 +78,8 @@ def test_matmul():
 @pytest.mark.parametrize("threads", [1, 2, 64])
 @pytest.mark.parametrize(("m", "n"), [(0, 0), (1, 1), (1, 4096), (5, 33), (4096, 64), (1024, 1024)])
 def test_tile_sizes(m, n, threads):
-    t = products.tile_sizes(m, n, threads)
+    t = products.tile_sizes(m, n, 100, threads)
+    assert t["BK"] <= 128
     assert t["BM"] < max(2 * m, 2) and t["BN"] < max(2 * n, 32) and t["BM"] <= products.BLOCK
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from ..definition import Definition, Specialisation, is_constant
 from ..dims import Annotation, dim_names, dim_text, with_numbers
 from ..errors import DslError, check
-from ..ir import Const, Kernel, Value
+from ..ir import Const, Kernel
 from ..types import DTYPES, INDEX, DType, TensorType, TileType
 from .emitter import Emitter
 from .expressions import dimension
@@ -37,22 +37,18 @@ def _build(emitter: Emitter, definition: Definition, spec: Specialisation) -> Ke
         good = is_constant(value) or isinstance(value, str)
         hint = "@tile_function" if callable(value) else ""
         check(good, f"constant {name}: expected a number, bool, dtype, tuple or tile function, got {shown(value)}", hint=hint)
-    numbers = {n: consts[n] for n in definition.consts if isinstance(consts[n], int) and not isinstance(consts[n], bool)}
-    names: dict[str, Any] = {n: consts[n] for n in definition.consts}
-    names.update({n: None for n in definition.annotations if n in spec.absent})
-    params: dict[str, Value] = {}
-    for name, a in definition.annotations.items():
-        if name not in spec.absent:
-            params[name] = emitter.parameter(name, _parameter_type(name, a, dtypes, numbers, spec))
-    dims = _dimensions(emitter, definition, spec, numbers)
+    numbers = {n: v for n, v in consts.items() if isinstance(v, int) and not isinstance(v, bool)}
+    present = {n: a for n, a in definition.annotations.items() if n not in spec.absent}
+    params = {n: emitter.parameter(n, _parameter_type(n, a, dtypes, numbers, spec)) for n, a in present.items()}
+    named = dict.fromkeys(n for a in present.values() for dim in a.dims or () for n in dim_names(dim) if n not in numbers)
+    dims = {n: emitter.parameter(n, TileType(INDEX)) for n in named}
     scope = {**dims, **{n: Const(v, INDEX) for n, v in numbers.items()}}
     emitter.of_call.update(v for v in (*dims.values(), *params.values()) if isinstance(v.type, TileType))
-    shapes = {v: tuple(dimension(emitter, d, scope) for d in definition.annotations[n].dims or ()) for n, v in params.items() if isinstance(v.type, TensorType)}
+    shapes = {v: tuple(dimension(emitter, d, scope) for d in present[n].dims or ()) for n, v in params.items() if isinstance(v.type, TensorType)}
     body = Statements(emitter, definition.fn, definition.source, "", {**dtypes, **dims}, shapes)
-    body.names = {**names, **params}
+    body.names = {**consts, **dict.fromkeys(sorted(spec.absent)), **params}
     body.block(definition.source.tree.body)
-    order = tuple(params[n] for n in definition.annotations if n in params)
-    return Kernel(definition.name, order, tuple(dims.values()), emitter.finish(), spec.facts, loc=definition.source.name_loc())
+    return Kernel(definition.name, tuple(params.values()), tuple(dims.values()), emitter.finish(), spec.facts, loc=definition.source.name_loc())
 
 
 def _parameter_type(name: str, a: Annotation, dtypes: dict[str, DType], numbers: dict[str, int], spec: Specialisation) -> TensorType | TileType:
@@ -62,10 +58,3 @@ def _parameter_type(name: str, a: Annotation, dtypes: dict[str, DType], numbers:
         return TileType(dtype)
     dims = tuple(dim_text(with_numbers(d, numbers)) for d in a.dims)
     return TensorType(dtype, dims, a.packing, dict(spec.units).get(name, ()), name in spec.aligned)
-
-
-def _dimensions(emitter: Emitter, definition: Definition, spec: Specialisation, numbers: dict[str, int]) -> dict[str, Value]:
-    """A value for each dimension that the tensors name and no constant gives, in order of first appearance."""
-    present = (a for n, a in definition.annotations.items() if n not in spec.absent)
-    names = dict.fromkeys(n for a in present for dim in a.dims or () for n in dim_names(dim))
-    return {n: emitter.parameter(n, TileType(INDEX)) for n in names if n not in numbers}

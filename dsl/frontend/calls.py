@@ -109,13 +109,9 @@ def _cdiv(emitter: Emitter, a: Any, b: Any) -> Any:
     return binary(emitter, "//", binary(emitter, "+", a, binary(emitter, "-", b, 1)), b)
 
 
-def _full(emitter: Emitter, shape: Any, value: Any, dtype: Any) -> Arg:
-    check(isinstance(dtype, DType), f"full: expected a dtype, got {shown(dtype)}", hint="tile.full((BM,), 0.0, tile.f32)")
-    return _filled(emitter, "full", shape, value, dtype)
-
-
-def _filled(emitter: Emitter, what: str, shape: Any, value: Any, dtype: DType) -> Arg:
+def _full(emitter: Emitter, shape: Any, value: Any, dtype: Any, what: str = "full") -> Arg:
     """A tile of one value; of rank 0, the value itself."""
+    check(isinstance(dtype, DType), f"{what}: expected a dtype, got {shown(dtype)}", hint=f"tile.{what}((BM, BN), {'0.0, ' * (what == 'full')}tile.f32)")
     sizes = extents(what, constant(shape, f"{what}: an extent", emitter.hints))
     check(is_number(value) or (is_tile(value) and value.tile.shape == ()), f"{what}: the value must be a scalar, got {shown(value)}")
     element = literal(_as_kind(value, dtype), dtype, what) if is_number(value) else _as_numpy_casts(emitter, value, dtype)
@@ -136,11 +132,6 @@ def _as_numpy_casts(emitter: Emitter, value: Arg, dtype: DType) -> Arg:
     return emitter.cast(value, dtype, round=mode, saturate=False if dtype.kind == "f" and dtype.bits == 8 else None)
 
 
-def _zeros(emitter: Emitter, shape: Any, dtype: Any) -> Arg:
-    check(isinstance(dtype, DType), f"zeros: expected a dtype, got {shown(dtype)}", hint="tile.zeros((BM, BN), tile.f32)")
-    return _filled(emitter, "zeros", shape, 0, dtype)
-
-
 def _cast(emitter: Emitter, x: Any, dtype: Any, round: Any, saturate: Any) -> Arg:
     if is_number(x):
         x = literal(x, F32, "cast") if isinstance(x, float) else literal(int(x), INDEX, "cast")
@@ -159,5 +150,5 @@ def _concat(emitter: Emitter, parts: Any, axis: Any) -> Value:
 
 
 _SPECIAL: dict[str, Callable[..., Any]] = {
-    "assume": _assume, "cdiv": _cdiv, "full": _full, "zeros": _zeros, "cast": _cast, "concat": _concat, "load": memory.load,
+    "assume": _assume, "cdiv": _cdiv, "full": _full, "zeros": partial(_full, value=0, what="zeros"), "cast": _cast, "concat": _concat, "load": memory.load,
     **{what: partial(memory.store, what=what) for what in ("store", "atomic_add", "atomic_min", "atomic_max")}}

@@ -27,10 +27,8 @@ class Emitter:
         """Ops emitted inside go to a list of their own."""
         ops = [] if ops is None else ops
         self.stack.append(ops)
-        try:
-            yield ops
-        finally:
-            self.stack.pop()
+        yield ops
+        self.stack.pop()
 
     def add(self, name: str, args: tuple[Operand, ...], types: tuple[TileType, ...] = (), bodies: tuple[Body, ...] = (),
             attrs: Mapping[str, Any] | None = None) -> tuple[Value, ...]:

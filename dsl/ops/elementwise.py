@@ -9,7 +9,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from ..errors import DslError
+from ..errors import check
 from ..types import BOOL, DType, TileType
 from .table import Attrs, Types, describe, op
 
@@ -102,14 +102,11 @@ for _name, _doc, _error, _f in (
 # ---------------------------------------------------------------- conversion
 def _cast_type(types: Types, attrs: Attrs) -> tuple[TileType, ...]:
     (x,), dtype, mode = types, attrs.get("dtype"), attrs.get("round")
-    if not isinstance(dtype, DType):
-        raise DslError(f"cast: expected a dtype, got {dtype!r}", hint="tile.cast(x, tile.f32)")
-    if dtype is BOOL and x.dtype is not BOOL:
-        raise DslError(f"cast: {describe(x)} to bool is not a cast", hint="write x != 0")
-    if dtype.kind == "f" and mode not in (None, "rne"):
-        raise DslError(f"cast: only rne rounds to {dtype}, got {mode!r}")
-    if x.dtype.kind == "f" and dtype.kind == "i" and mode not in ROUNDINGS:
-        raise DslError(f"cast: {x.dtype} to {dtype} needs round= one of {sorted(ROUNDINGS)}", hint='tile.cast(x, tile.i32, round="rne")')
+    check(isinstance(dtype, DType), f"cast: expected a dtype, got {dtype!r}", hint="tile.cast(x, tile.f32)")
+    check(dtype is not BOOL or x.dtype is BOOL, f"cast: {describe(x)} to bool is not a cast", hint="write x != 0")
+    check(dtype.kind != "f" or mode in (None, "rne"), f"cast: only rne rounds to {dtype}, got {mode!r}")
+    named = x.dtype.kind != "f" or dtype.kind != "i" or mode in ROUNDINGS
+    check(named, f"cast: {x.dtype} to {dtype} needs round= one of {sorted(ROUNDINGS)}", hint='tile.cast(x, tile.i32, round="rne")')
     return (TileType(dtype, x.shape),)
 
 
@@ -167,8 +164,8 @@ def round_(x: Array, mode: str = "rne") -> Array:
 
 def _bitcast_type(types: Types, attrs: Attrs) -> tuple[TileType, ...]:
     (x,), dtype = types, attrs.get("dtype")
-    if not isinstance(dtype, DType) or x.dtype.bits != dtype.bits or dtype.bits < 8:
-        raise DslError(f"bitcast: {x.dtype} and {dtype} differ in width", hint="both must have 8, 16, 32 or 64 bits")
+    good = isinstance(dtype, DType) and x.dtype.bits == dtype.bits >= 8
+    check(good, f"bitcast: {x.dtype} and {dtype} differ in width", hint="both must have 8, 16, 32 or 64 bits")
     return (TileType(dtype, x.shape),)
 
 

@@ -28,21 +28,10 @@ def _full_type(types: Types, attrs: Attrs) -> tuple[TileType, ...]:
     return (TileType(types[0].dtype, extents("full", attrs["shape"])),)
 
 
-@op("full(value: T; shape) -> T", group="c", infer=_full_type)
-def full(value: Array, shape: tuple[int, ...]) -> Array:
-    """A tile with every element equal to the scalar `value`."""
-    return np.full(shape, value)
-
-
-def _iota_type(_types: Types, attrs: Attrs) -> tuple[TileType, ...]:
-    (n,) = extents("iota", (attrs["n"],))
-    return (TileType(INDEX, (n,)),)
-
-
-@op("iota(; n) -> index", group="c", infer=_iota_type)
-def iota(n: int) -> Array:
-    """0, 1, .. n-1."""
-    return np.arange(n, dtype=np.int64)
+op("full(value: T; shape) -> T", "A tile with every element equal to the scalar `value`.", group="c", infer=_full_type)(
+    lambda value, shape: np.full(shape, value))
+op("iota(; n) -> index", "0, 1, .. n-1.", group="c", infer=lambda _types, attrs: (TileType(INDEX, extents("iota", (attrs["n"],))),))(
+    lambda n: np.arange(n, dtype=np.int64))
 
 
 # ---------------------------------------------------------------- dot
@@ -113,28 +102,14 @@ def sum_(x: Array, axis: int) -> Array:
     return x.sum(axis, dtype=x.dtype)
 
 
-@op("max(x: C; axis) -> C", group="h", rule="selection", infer=_reduced("max"))
-def max_(x: Array, axis: int) -> Array:
-    """The greatest element over one axis; NaN loses, all NaN give NaN; of bool, any."""
-    return np.fmax.reduce(x, axis)
-
-
-@op("min(x: C; axis) -> C", group="h", rule="selection", infer=_reduced("min"))
-def min_(x: Array, axis: int) -> Array:
-    """The least element over one axis; NaN loses, all NaN give NaN; of bool, all."""
-    return np.fmin.reduce(x, axis)
-
-
-@op("argmax(x: N; axis) -> index", group="h", rule="comparison", infer=_reduced("argmax", INDEX))
-def argmax(x: Array, axis: int) -> Array:
-    """The index of the greatest element; the lowest on ties; NaN never wins; 0 if nothing does."""
-    return np.argmax(_worst_nan(x, -np.inf), axis)
-
-
-@op("argmin(x: N; axis) -> index", group="h", rule="comparison", infer=_reduced("argmin", INDEX))
-def argmin(x: Array, axis: int) -> Array:
-    """The index of the least element; the lowest on ties; NaN never wins; 0 if nothing does."""
-    return np.argmin(_worst_nan(x, np.inf), axis)
+op("max(x: C; axis) -> C", "The greatest element over one axis; NaN loses, all NaN give NaN; of bool, any.", group="h", rule="selection",
+   infer=_reduced("max"))(np.fmax.reduce)
+op("min(x: C; axis) -> C", "The least element over one axis; NaN loses, all NaN give NaN; of bool, all.", group="h", rule="selection",
+   infer=_reduced("min"))(np.fmin.reduce)
+op("argmax(x: N; axis) -> index", "The index of the greatest element; the lowest on ties; NaN never wins; 0 if nothing does.", group="h", rule="comparison",
+   infer=_reduced("argmax", INDEX))(lambda x, axis: np.argmax(_worst_nan(x, -np.inf), axis))
+op("argmin(x: N; axis) -> index", "The index of the least element; the lowest on ties; NaN never wins; 0 if nothing does.", group="h", rule="comparison",
+   infer=_reduced("argmin", INDEX))(lambda x, axis: np.argmin(_worst_nan(x, np.inf), axis))
 
 
 def _cumsum_type(types: Types, attrs: Attrs) -> tuple[TileType, ...]:
@@ -175,22 +150,10 @@ def _transpose_type(types: Types, attrs: Attrs) -> tuple[TileType, ...]:
     return (TileType(x.dtype, tuple(x.shape[a] for a in axes)),)
 
 
-@op("transpose(x: T; axes) -> T", group="j", infer=_transpose_type)
-def transpose(x: Array, axes: tuple[int, ...]) -> Array:
-    """The tile with its axes in another order."""
-    return x.transpose(axes)
-
-
 def _reshape_type(types: Types, attrs: Attrs) -> tuple[TileType, ...]:
     (x,), shape = types, extents("reshape", attrs["shape"])
     check(prod(shape) == x.size, f"reshape: {describe(x)} to {shape}: {x.size} elements cannot become {prod(shape)}")
     return (TileType(x.dtype, shape),)
-
-
-@op("reshape(x: T; shape) -> T", group="j", infer=_reshape_type)
-def reshape(x: Array, shape: tuple[int, ...]) -> Array:
-    """The same elements in row-major order under another shape."""
-    return x.reshape(shape)
 
 
 def _broadcast_type(types: Types, attrs: Attrs) -> tuple[TileType, ...]:
@@ -199,23 +162,11 @@ def _broadcast_type(types: Types, attrs: Attrs) -> tuple[TileType, ...]:
     return (TileType(x.dtype, shape),)
 
 
-@op("broadcast(x: T; shape) -> T", group="j", infer=_broadcast_type)
-def broadcast(x: Array, shape: tuple[int, ...]) -> Array:
-    """The tile repeated along axes of extent 1, by numpy's rules."""
-    return np.broadcast_to(x, shape)
-
-
 def _split_type(types: Types, attrs: Attrs) -> tuple[TileType, ...]:
     (x,), n = types, attrs["n"]
     axis = axis_of("split", attrs["axis"], len(x.shape))
     check(isinstance(n, int) and n > 0 and x.shape[axis] % n == 0, f"split: {describe(x)} into {n} along axis {axis}", hint="the parts must be equal")
     return (TileType(x.dtype, tuple(s // n if d == axis else s for d, s in enumerate(x.shape))),) * int(n)
-
-
-@op("split(x: T; n, axis) -> T", group="j", infer=_split_type)
-def split(x: Array, n: int, axis: int) -> tuple[Array, ...]:
-    """n equal parts along an axis."""
-    return tuple(np.split(x, n, axis))
 
 
 def _concat_type(types: Types, attrs: Attrs) -> tuple[TileType, ...]:
@@ -228,10 +179,12 @@ def _concat_type(types: Types, attrs: Attrs) -> tuple[TileType, ...]:
     return (TileType(first.dtype, tuple(total if d == axis else s for d, s in enumerate(first.shape))),)
 
 
-@op("concat(*parts: T; axis) -> T", group="j", infer=_concat_type)
-def concat(*parts: Array, axis: int) -> Array:
-    """The parts joined along an axis."""
-    return np.concatenate(parts, axis)
+op("transpose(x: T; axes) -> T", "The tile with its axes in another order.", group="j", infer=_transpose_type)(lambda x, axes: x.transpose(axes))
+op("reshape(x: T; shape) -> T", "The same elements in row-major order under another shape.", group="j", infer=_reshape_type)(
+    lambda x, shape: x.reshape(shape))
+op("broadcast(x: T; shape) -> T", "The tile repeated along axes of extent 1, by numpy's rules.", group="j", infer=_broadcast_type)(np.broadcast_to)
+op("split(x: T; n, axis) -> T", "n equal parts along an axis.", group="j", infer=_split_type)(lambda x, n, axis: tuple(np.split(x, n, axis)))
+op("concat(*parts: T; axis) -> T", "The parts joined along an axis.", group="j", infer=_concat_type)(lambda *parts, axis: np.concatenate(parts, axis))
 
 
 # ---------------------------------------------------------------- bit fields, lookup

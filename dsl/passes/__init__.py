@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import lru_cache, reduce
 from importlib import import_module
 from pkgutil import iter_modules
 
@@ -12,6 +13,7 @@ from ..verify import verify
 Pass = Callable[[Kernel], Kernel]
 
 
+@lru_cache(maxsize=1)
 def find_passes() -> dict[str, Pass]:
     """The functions of this folder's modules that carry their module's name, by name."""
     modules = {m.name: import_module(f"{__name__}.{m.name}") for m in iter_modules(__path__)}
@@ -19,15 +21,31 @@ def find_passes() -> dict[str, Pass]:
 
 
 def run(kernel: Kernel, names: Iterable[str], *, extra: dict[str, Pass] | None = None, observe: Callable[[str, Kernel], None] | None = None) -> Kernel:
-    """The kernel after the passes, in order, verified after each; `observe` sees every stage.
+    """The kernel after the passes, in order; `observe` sees every stage, verified.
 
-    `extra` are a target's own passes by name.  Raises DslError for an unknown pass and, naming the pass, for invalid IR.
+    Without an observer only the end is verified, for verifying takes longer than the passes; what is wrong there, or raises on the way, is run
+    again with every stage verified, so that the pass at fault is named all the same.  `extra` are a target's own passes by name.  Raises
+    DslError for an unknown pass and, naming the pass, for invalid IR.
     """
-    known = {**find_passes(), **(extra or {})}
-    for name in names:
+    known, order = {**find_passes(), **(extra or {})}, tuple(names)
+    for name in order:
         check(name in known, f"no pass is called {name!r}", hint=f"known passes: {', '.join(known)}")
-        kernel = known[name](kernel)
-        verify(kernel, after=name)
+    if observe is None:
+        try:
+            end = reduce(lambda k, name: known[name](k), order, kernel)
+            verify(end, after=order[-1] if order else "")
+            return end
+        except Exception:
+            _verified(kernel, order, known, None)
+            raise
+    return _verified(kernel, order, known, observe)
+
+
+def _verified(kernel: Kernel, order: Iterable[str], known: dict[str, Pass], observe: Callable[[str, Kernel], None] | None) -> Kernel:
+    for name in order:
+        before, kernel = kernel, known[name](kernel)
+        if kernel is not before:
+            verify(kernel, after=name)
         if observe is not None:
             observe(name, kernel)
     return kernel

@@ -4,14 +4,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ..ir import Body, Kernel, Op, Value, substitute, walk
-from ..types import Space, TileType
+from ..types import Place, Space
 
 ALIGNMENT = 64          # bytes: a cache line, and the widest vector register of the targets at hand
 
 
 @dataclass
 class _Block:
-    """One alloc: alive from its first write to the last op that may read it, both counted in program order."""
+    """One alloc: alive from its first write to the last op that may read it, both counted in program order; where it is made if nothing touches it."""
 
     place: Value
     start: int
@@ -20,7 +20,15 @@ class _Block:
 
     @property
     def bytes(self) -> int:
-        return -(-self.place.tile.bytes // ALIGNMENT) * ALIGNMENT
+        return _padded(self.place)
+
+    @property
+    def space(self) -> Space:
+        return _place(self.place).space
+
+    def overlaps(self, offset: int, size: int) -> bool:
+        """Whether `size` bytes from `offset` on touch it."""
+        return offset < self.offset + self.bytes and self.offset < offset + size
 
 
 def lifetimes(kernel: Kernel) -> tuple[list[_Block], dict[Value, Value]]:
@@ -50,12 +58,9 @@ def lifetimes(kernel: Kernel) -> tuple[list[_Block], dict[Value, Value]]:
                         block.start = order[op] if block.start < 0 else block.start
 
     visit(kernel.body)
-    return [replace(b, start=_first(b)) for b in blocks.values()], roots
-
-
-def _first(block: _Block) -> int:
-    """The first write; a place that nothing touches is alive where it is made."""
-    return block.start if block.start >= 0 else block.end
+    for block in blocks.values():
+        block.start = block.end if block.start < 0 else block.start
+    return list(blocks.values()), roots
 
 
 def plan(kernel: Kernel) -> Kernel:
@@ -71,12 +76,9 @@ def plan(kernel: Kernel) -> Kernel:
     done: list[_Block] = []
     for block in sorted(blocks, key=lambda b: b.start):
         heir = _inherits(block, writers.get(block.place), by_place, order, roots)
-        rivals = [b for b in done if _space(b) is _space(block) and b.start <= block.end and block.start <= b.end and b is not heir]
-        if heir is not None and heir in done and not any(_overlap(heir.offset, block.bytes, b) for b in rivals):
-            block.offset = heir.offset
-        else:
-            rivals += [heir] if heir is not None and heir in done else []
-            block.offset = _first_fit(block.bytes, rivals)
+        rivals = [b for b in done if b.space is block.space and b.start <= block.end and block.start <= b.end and b is not heir]
+        shared = heir is not None and heir in done and not any(b.overlaps(heir.offset, block.bytes) for b in rivals)
+        block.offset = heir.offset if heir is not None and shared else _first_fit(block.bytes, rivals + [b for b in done if b is heir])
         done.append(block)
     return _with_offsets(kernel, {b.place: b.offset for b in blocks})
 
@@ -86,24 +88,25 @@ def arena_bytes(kernel: Kernel) -> dict[Space, int]:
     need: dict[Space, int] = {}
     for op in walk(kernel.body):
         if op.name == "alloc" and (place := op.result.tile.place) is not None and place.offset is not None:
-            end = place.offset + -(-op.result.tile.bytes // ALIGNMENT) * ALIGNMENT * place.slots
+            end = place.offset + _padded(op.result) * place.slots
             need[place.space] = max(need.get(place.space, 0), end)
     return need
 
 
-def _space(block: _Block) -> Space:
-    assert block.place.tile.place is not None
-    return block.place.tile.place.space
+def _place(value: Value) -> Place:
+    assert value.tile.place is not None
+    return value.tile.place
 
 
-def _overlap(offset: int, size: int, other: _Block) -> bool:
-    return offset < other.offset + other.bytes and other.offset < offset + size
+def _padded(value: Value) -> int:
+    """Bytes of a place, alignment included."""
+    return -(-value.tile.bytes // ALIGNMENT) * ALIGNMENT
 
 
 def _first_fit(size: int, rivals: list[_Block]) -> int:
     offset = 0
     for rival in sorted(rivals, key=lambda b: b.offset):
-        if _overlap(offset, size, rival):
+        if rival.overlaps(offset, size):
             offset = rival.offset + rival.bytes
     return offset
 
@@ -113,7 +116,7 @@ def _inherits(block: _Block, writer: Op | None, by_place: dict[Value, _Block], o
         return None
     for v in writer.uses():
         source = by_place.get(v) if sum(roots.get(u, u) is v for u in writer.uses()) == 1 else None
-        if source is not None and source.end == block.start and v.tile.value == block.place.tile.value and _space(source) is _space(block):
+        if source is not None and source.end == block.start and v.tile.value == block.place.tile.value and source.space is block.space:
             return source
     return None
 
@@ -123,16 +126,12 @@ def _with_offsets(kernel: Kernel, offsets: dict[Value, int]) -> Kernel:
 
     def bind(op: Op) -> Op:
         if op.name == "alloc" and op.result in offsets:
-            place = op.result.tile.place
-            assert place is not None
-            new[op.result] = Value(op.result.name, replace(op.result.tile, place=replace(place, offset=offsets[op.result])))
+            new[op.result] = Value(op.result.name, replace(op.result.tile, place=replace(_place(op.result), offset=offsets[op.result])))
         elif op.name == "view":
-            base = new.get(next(op.uses()), next(op.uses())).tile
-            mine = op.result.tile
-            assert mine.place is not None and base.place is not None
-            start = (base.place.offset or 0) + op.attr("start", 0) * mine.dtype.bytes
-            offset = start if base.place.offset is not None else None
-            new[op.result] = Value(op.result.name, TileType(mine.dtype, mine.shape, replace(mine.place, offset=offset)))
+            (source,), mine = op.uses(), op.result.tile
+            base = _place(new.get(source, source)).offset
+            offset = None if base is None else base + op.attr("start", 0) * mine.dtype.bytes
+            new[op.result] = Value(op.result.name, replace(mine, place=replace(_place(op.result), offset=offset)))
         bodies = tuple(replace(b, ops=tuple(bind(o) for o in b.ops)) for b in op.bodies)
         return replace(op, results=tuple(new.get(r, r) for r in op.results), bodies=bodies)
 

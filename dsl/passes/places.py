@@ -1,11 +1,12 @@
 """Value form to placed form: every tile gets a place, loops and branches update places, and places share memory where lifetimes allow."""
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ..ir import Arg, Body, Kernel, Op, Operand, Span, Value, producers, used_values, walk
+from ..ir import Arg, Body, Kernel, Op, Operand, Value, producers, substitute, used_values, walk
 from ..types import ROW, Layout, Place, Space, TileType, row_major
+from ._rewriting import scalars
 from .lifetimes import plan
 
 VIEWS = ("transpose", "reshape", "split", "broadcast")
@@ -57,11 +58,8 @@ class _Placer:
     def last_reads(self, body: Body) -> dict[Value, int]:
         return {v: i for i, op in enumerate(body.ops) for v in self.reads(op)}
 
-    def put(self, arg: Operand) -> Operand:
-        if isinstance(arg, Span):
-            start, stop = self.put(arg.start), self.put(arg.stop) if arg.stop is not None else None
-            assert not isinstance(start, Span) and not isinstance(stop, Span)
-            return Span(start, arg.extent, stop)
+    def put(self, arg: Arg) -> Arg:
+        """Where an operand now is."""
         return self.env.get(arg, arg) if isinstance(arg, Value) else arg
 
     def alloc(self, like: Value, space: Space | None = None) -> tuple[Op, Value]:
@@ -121,12 +119,12 @@ class _Placer:
             return self.loop(op, i, last, wishes)
         if op.name == "if":
             return self.branch(op, i, last, wishes)
-        args = tuple(self.put(a) for a in op.args)
-        bodies = tuple(replace(b, ops=tuple(self.inner(o) for o in b.ops)) for b in op.bodies)
+        placed = substitute(op, self.env)
+        args = placed.args
         if op.name in VIEWS:
             return self.view(op, args)
         if not op.results or not op.results[0].tile.shape:
-            return [replace(op, args=args, bodies=bodies)]
+            return [placed]
         new: list[Op] = []
         into: list[Value] = []
         for r in op.results:
@@ -137,13 +135,9 @@ class _Placer:
             self.env[r] = place
             into.append(place)
         if op.name == "dot" and len(args) == 3 and args[2] is not into[0]:
-            new.append(Op("copy", (args[2],), into=tuple(into), loc=op.loc))
+            new.append(_copy(args[2], into[0], op))
             args = (*args[:2], into[0])
-        return [*new, replace(op, args=args, bodies=bodies, results=(), into=tuple(into))]
-
-    def inner(self, op: Op) -> Op:
-        """An op of a map's body: scalars from outside may be places."""
-        return replace(op, args=tuple(self.put(a) for a in op.args))
+        return [*new, replace(placed, args=args, results=(), into=tuple(into))]
 
     def view(self, op: Op, args: tuple[Operand, ...]) -> list[Op]:
         (source,) = args
@@ -155,9 +149,8 @@ class _Placer:
         new: list[Op] = []
         strides = _view_strides(op, source.tile)
         if strides is None:
-            dense = Value(source.name, replace(source.tile, place=Place(Space.REGISTER)))
-            new += [Op("alloc", results=(dense,), loc=op.loc), Op("copy", (source,), into=(dense,), loc=op.loc)]
-            source, strides = dense, _view_strides(op, dense.tile)
+            new, source = self.spare(source, op)
+            strides = _view_strides(op, source.tile)
         assert strides is not None and source.tile.place is not None
         if not op.results[0].tile.shape:                    # back to a scalar: a read of the one element
             return [*new, replace(op, args=(source,))]
@@ -173,7 +166,7 @@ class _Placer:
     def loop(self, op: Op, i: int, last: dict[Value, int], wishes: dict[Value, _Wish]) -> list[Op]:
         """Carried values become places: the initial value's own if it ends here, the wished-for, or a new one."""
         head = 2 if op.name == "for" else 0
-        carried = op.args[head:]
+        carried = scalars(op)[head:]
         new: list[Op] = []
         homes: list[Value] = []
         for init, result in zip(carried, op.results, strict=True):
@@ -186,32 +179,34 @@ class _Placer:
             self.env.update(zip(params, homes, strict=True))
             if op.name == "while" and not bodies:           # the condition
                 inner, _ = self.body(body, {})
-                condition = self.put(body.result[0])
-                bodies.append(replace(inner, ops=(*inner.ops[:-1], Op("yield", (condition,)))))
+                bodies.append(replace(inner, ops=(*inner.ops[:-1], substitute(body.ops[-1], self.env))))
                 continue
             want = {v: _Wish(h, p) for v, h, p in zip(body.result, homes, params, strict=True) if isinstance(v, Value) and self.inside(v, body)}
-            inner, where = self.body(body, want)
-            moves = self.moves(_pairs(body.result, homes, where), op)
-            index = body.params[:1] if op.name == "for" else ()
-            bodies.append(Body(index, (*inner.ops[:-1], *moves, Op("yield"))))
+            bodies.append(replace(self.arriving(op, body, homes, want), params=body.params[:1] if op.name == "for" else ()))
         self.env.update(zip(op.results, homes, strict=True))
-        return [*new, replace(op, args=tuple(self.put(a) for a in op.args[:head]), results=(), bodies=tuple(bodies))]
+        return [*new, replace(op, args=tuple(self.put(a) for a in scalars(op)[:head]), results=(), bodies=tuple(bodies))]
 
-    def home(self, init: Operand, result: Value, op: Op, i: int, last: dict[Value, int], wishes: dict[Value, _Wish],
+    def arriving(self, op: Op, body: Body, homes: list[Value], want: dict[Value, _Wish]) -> Body:
+        """The placed body, at its end everything that it yields moved to its home."""
+        inner, where = self.body(body, want)
+        sources = [where.get(v, v) if isinstance(v, Value) else v for v in scalars(body.ops[-1])]
+        return Body((), (*inner.ops[:-1], *self.moves(sources, homes, op), Op("yield")))
+
+    def home(self, init: Arg, result: Value, op: Op, i: int, last: dict[Value, int], wishes: dict[Value, _Wish],
              taken: list[Value]) -> tuple[Value, list[Op]]:
         """The place that one carried value lives in, and the ops that put its initial value there."""
         at = self.put(init)
         wish = wishes.get(result)
         if wish is not None and wish.place not in taken and wish.place.tile.value == result.tile and self.free(wish.holder, init, op, i, last):
-            return wish.place, [] if at is wish.place else [Op("copy", (at,), into=(wish.place,), loc=op.loc)]
+            return wish.place, [] if at is wish.place else [_copy(at, wish.place, op)]
         made = self.made_by.get(init) if isinstance(init, Value) else None
         mine = isinstance(init, Value) and made is not None and made.name not in (*VIEWS, "for", "while", "if") and init in self.scope
         if mine and isinstance(init, Value) and isinstance(at, Value) and at.tile.shape and at not in taken and self.free(init, init, op, i, last):
             return at, []
         alloc, place = self.alloc(result)
-        return place, [alloc, Op("copy", (at,), into=(place,), loc=op.loc)]
+        return place, [alloc, _copy(at, place, op)]
 
-    def free(self, holder: Value | None, init: Operand, op: Op, i: int, last: dict[Value, int]) -> bool:
+    def free(self, holder: Value | None, init: Arg, op: Op, i: int, last: dict[Value, int]) -> bool:
         """Whether the loop `op` may overwrite what `holder` names: read by nothing later, and by the loop as its initial value at most."""
         if holder is None:
             return True
@@ -222,9 +217,9 @@ class _Placer:
     def inside(self, v: Value, body: Body) -> bool:
         return any(v in o.results for o in body.ops)
 
-    def moves(self, pairs: Iterable[tuple[Arg | Value, Value]], op: Op) -> list[Op]:
+    def moves(self, sources: Sequence[Arg], to: Sequence[Value], op: Op) -> list[Op]:
         """Copies to many places at once: a place that is overwritten before it is read is saved first."""
-        todo = [(source, home) for source, home in pairs if source is not home]
+        todo = [(source, home) for source, home in zip(sources, to, strict=True) if source is not home]
         homes = [home for _, home in todo]
         saved: list[Op] = []
         final: list[Op] = []
@@ -234,7 +229,7 @@ class _Placer:
             if isinstance(source, Value) and any(read is h for h in clobbered):
                 ops, source = self.spare(source, op)
                 saved += ops
-            final.append(Op("copy", (source,), into=(home,), loc=op.loc))
+            final.append(_copy(source, home, op))
         return saved + final
 
     def spare(self, source: Value, op: Op) -> tuple[list[Op], Value]:
@@ -243,7 +238,7 @@ class _Placer:
             kept = Value(source.name, source.tile.value)
             return [Op("copy", (source,), results=(kept,), loc=op.loc)], kept
         place = Value(source.name, replace(source.tile, place=Place(Space.REGISTER)))
-        return [Op("alloc", results=(place,), loc=op.loc), Op("copy", (source,), into=(place,), loc=op.loc)], place
+        return [Op("alloc", results=(place,), loc=op.loc), _copy(source, place, op)], place
 
     def branch(self, op: Op, i: int, last: dict[Value, int], wishes: dict[Value, _Wish]) -> list[Op]:
         new: list[Op] = []
@@ -261,11 +256,9 @@ class _Placer:
                 if isinstance(v, Value) and self.inside(v, body):
                     wish = wishes.get(r)
                     want[v] = _Wish(home, wish.holder if wish is not None and wish.place is home else None)
-            inner, where = self.body(body, want)
-            moves = self.moves(_pairs(body.result, homes, where), op)
-            bodies.append(Body((), (*inner.ops[:-1], *moves, Op("yield"))))
+            bodies.append(self.arriving(op, body, homes, want))
         self.env.update(zip(op.results, homes, strict=True))
-        return [*new, replace(op, args=tuple(self.put(a) for a in op.args), results=(), bodies=tuple(bodies))]
+        return [*new, replace(op, args=tuple(self.put(a) for a in scalars(op)), results=(), bodies=tuple(bodies))]
 
 
 def _accumulators(body: Body) -> set[Operand]:
@@ -278,9 +271,8 @@ def _accumulators(body: Body) -> set[Operand]:
     return found
 
 
-def _pairs(yielded: tuple[Operand, ...], homes: list[Value], where: dict[Value, Value]) -> list[tuple[Arg, Value]]:
-    """(where a yielded value is, where it should be)."""
-    return [(where.get(v, v) if isinstance(v, Value) else v, h) for v, h in zip(yielded, homes, strict=True) if not isinstance(v, Span)]
+def _copy(source: Operand, home: Value, like: Op) -> Op:
+    return Op("copy", (source,), into=(home,), loc=like.loc)
 
 
 def _view_strides(op: Op, source: TileType) -> tuple[int, ...] | None:
@@ -300,12 +292,7 @@ def _reshape_strides(old: tuple[int, ...], strides: tuple[int, ...], new: tuple[
     """Strides of a row-major reshape of a strided block, if they exist: groups of axes with equal products must each be gapless."""
     if strides == row_major(old):
         return row_major(new)
-    kept = [(n, s) for n, s in zip(old, strides, strict=True) if n != 1]
-    out: list[int] = []
-    wanted = [n for n in new if n != 1]
-    if [n for n, _ in kept] != wanted:                      # only unit axes may come and go on a strided block
+    left = iter([s for n, s in zip(old, strides, strict=True) if n != 1])
+    if [n for n in old if n != 1] != [n for n in new if n != 1]:        # only unit axes may come and go on a strided block
         return None
-    left = iter(kept)
-    for n in new:
-        out.append(next(left)[1] if n != 1 else 0)
-    return tuple(out)
+    return tuple(next(left) if n != 1 else 0 for n in new)

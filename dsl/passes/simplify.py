@@ -60,7 +60,7 @@ def _ones(dtype: DType) -> Const:
 def _inner(op: Op, defs: Defs, x: Arg, y: Arg) -> Found:
     """(z op c) op d as z op (c op d): integers only, where wrapping makes it exact."""
     before = made_by(x, defs, op.name)
-    z, c = scalars(before) if before is not None else (x, x)
+    z, c = scalars(before) if before is not None else (x, None)
     if not (isinstance(c, Const) and isinstance(y, Const) and _integral(x)):
         return None
     total, lo = int(c.value + y.value if op.name == "add" else c.value * y.value), y.dtype.lo

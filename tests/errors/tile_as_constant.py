@@ -1,4 +1,4 @@
-# expect: cast: round must be a compile-time constant, got SimpleNamespace
+# expect: cast: round must be a compile-time constant, got Language
 # caret: 10:tile.cast(i, tile.f32, tile)
 # hint:
 # args: x=f32(8)

@@ -9,7 +9,7 @@
 
 namespace {
 
-constexpr size_t arena_bytes = 206848;  // places of one program
+constexpr size_t arena_bytes = 174080;  // places of one program
 constexpr size_t panel_bytes = dot_scratch<128, 64, 64, bf16, bf16>();  // packed operands of dot
 
 int32_t programs(const void *packed, int64_t first, int64_t last, void *memory) {
@@ -42,7 +42,7 @@ int32_t programs(const void *packed, int64_t first, int64_t last, void *memory) 
     // attention.py:35: rows = i * BM + tile.iota(BM) + diagonal
     const index_t mul = i * 128;
     // attention.py:36: qt = tile.load(q, (b, (i * BM, BM), h, (0, D)))
-    bf16 *const qt = at<bf16>(scratch, 165888);  // 128 x 64
+    bf16 *const qt = at<bf16>(scratch, 133120);  // 128 x 64
     Window<bf16> qt_window = {qt, 64, 1};
     if (spans(mul, 128, SQ)) {
       qt_window = {q + b * q_stride[0] + mul * q_stride[1] + h * q_stride[2], q_stride[1], 1};
@@ -63,7 +63,7 @@ int32_t programs(const void *packed, int64_t first, int64_t last, void *memory) 
       l[e0] = 0.0f;
     }
     // attention.py:39: acc = tile.zeros((BM, DV), tile.f32)
-    f32 *const acc = at<f32>(scratch, 66560);  // 128 x 64
+    f32 *const acc = at<f32>(scratch, 0);  // 128 x 64
     DSLC_VECTOR for (index_t e0 = 0; e0 < 8192; ++e0) {
       acc[e0] = 0.0f;
     }
@@ -72,11 +72,11 @@ int32_t programs(const void *packed, int64_t first, int64_t last, void *memory) 
     // attention.py:47: s = tile.dot(qt, tile.load(k, (b, (j, BN), g, (0, D))).T) * (scale * LOG2E)
     const f32 mul2 = scale * 1.442695f;
     // attention.py:46: for j in tile.range(first, last, BN):
-    const index_t peel = minimum<index_t>(minimum<index_t>(last2, SK + (-63)), ((mul + (-62)) + SK) - SQ);
+    const index_t peel = minimum<index_t>(minimum<index_t>(last2, SK + (-63)), ((mul + SK) - SQ) + (-62));
     const index_t peel2 = floor_div<index_t>(maximum<index_t>(peel, 0) + 63, 64);
     for (index_t j = 0; j < peel; j += 64) {
       // attention.py:47: s = tile.dot(qt, tile.load(k, (b, (j, BN), g, (0, D))).T) * (scale * LOG2E)
-      bf16 *const k_tile = at<bf16>(scratch, 182272);  // 64 x 64
+      bf16 *const k_tile = at<bf16>(scratch, 149504);  // 64 x 64
       Window<bf16> k_tile_window = {k_tile, 64, 1};
       if (within(g, G)) {
         k_tile_window = {k + b * k_stride[0] + j * k_stride[1] + g * k_stride[2], k_stride[1], 1};
@@ -86,29 +86,29 @@ int32_t programs(const void *packed, int64_t first, int64_t last, void *memory) 
           load_row<64>(k_tile + e0 * 64, k, b * k_stride[0] + k_1 * k_stride[1] + g * k_stride[2], 1, within(g, G), 0, 64, cast<bf16>(0.0f));
         }
       }
-      f32 *const dot2 = at<f32>(scratch, 0);  // 128 x 64
+      f32 *const dot2 = at<f32>(scratch, 32768);  // 128 x 64
       dot<128, 64, 64>(dot2, 64, qt_window.data, qt_window.row, qt_window.col, k_tile_window.data, k_tile_window.col, k_tile_window.row, false, panels);
       // attention.py:54: m, l, factor, p = online_softmax(tile.where(seen, s, -INF), m, l)
-      f32 *const online_softmax_s = at<f32>(scratch, 99328);  // 128 x 64
+      f32 *const online_softmax_s = at<f32>(scratch, 66560);  // 128 x 64
       DSLC_VECTOR for (index_t e0 = 0; e0 < 8192; ++e0) {
         online_softmax_s[e0] = dot2[e0] * mul2;
       }
       // attention.py:15: top = tile.maximum(m, tile.max(s, 1))
-      f32 *const max = at<f32>(scratch, 132096);  // 128
+      f32 *const max = at<f32>(scratch, 99328);  // 128
       for (index_t e0 = 0; e0 < 128; ++e0) {
         max[e0] = reduce_max<f32, 64>([&](index_t e) { return online_softmax_s[e0 * 64 + e]; });
       }
-      f32 *const online_softmax_top = at<f32>(scratch, 132608);  // 128
+      f32 *const online_softmax_top = at<f32>(scratch, 99840);  // 128
       DSLC_VECTOR for (index_t e0 = 0; e0 < 128; ++e0) {
         online_softmax_top[e0] = maximum<f32>(m[e0], max[e0]);
       }
       // attention.py:16: safe = tile.where(top == -INF, 0.0, top)
-      f32 *const online_softmax_safe = at<f32>(scratch, 132096);  // 128
+      f32 *const online_softmax_safe = at<f32>(scratch, 99328);  // 128
       DSLC_VECTOR for (index_t e0 = 0; e0 < 128; ++e0) {
         const f32 online_softmax_top2 = online_softmax_top[e0];
         online_softmax_safe[e0] = select<f32>(online_softmax_top2 == (-__builtin_inff()), 0.0f, online_softmax_top2);
       }
-      f32 *const online_softmax_p = at<f32>(scratch, 133120);  // 128 x 64
+      f32 *const online_softmax_p = at<f32>(scratch, 100352);  // 128 x 64
       for (index_t e0 = 0; e0 < 128; ++e0) {
         DSLC_VECTOR for (index_t e1 = 0; e1 < 64; ++e1) {
           const f32 sub = online_softmax_s[e0 * 64 + e1] - online_softmax_safe[e0];
@@ -116,12 +116,12 @@ int32_t programs(const void *packed, int64_t first, int64_t last, void *memory) 
         }
       }
       // attention.py:18: factor = tile.exp2(m - safe)
-      f32 *const online_softmax_factor = at<f32>(scratch, 99328);  // 128
+      f32 *const online_softmax_factor = at<f32>(scratch, 66560);  // 128
       DSLC_VECTOR for (index_t e0 = 0; e0 < 128; ++e0) {
         online_softmax_factor[e0] = exp2_(m[e0] - online_softmax_safe[e0]);
       }
       // attention.py:19: return top, tile.fma(l, factor, tile.sum(p, 1)), factor, p
-      f32 *const sum = at<f32>(scratch, 99840);  // 128
+      f32 *const sum = at<f32>(scratch, 67072);  // 128
       for (index_t e0 = 0; e0 < 128; ++e0) {
         sum[e0] = reduce_sum<f32, 64>([&](index_t e) { return online_softmax_p[e0 * 64 + e]; });
       }
@@ -129,11 +129,11 @@ int32_t programs(const void *packed, int64_t first, int64_t last, void *memory) 
         l[e0] = fma_(l[e0], online_softmax_factor[e0], sum[e0]);
       }
       // attention.py:55: acc = tile.dot(tile.cast(p, T), tile.load(v, (b, (j, BN), g, (0, DV))), acc * factor[:, None])
-      bf16 *const cast2 = at<bf16>(scratch, 182272);  // 128 x 64
+      bf16 *const cast2 = at<bf16>(scratch, 149504);  // 128 x 64
       DSLC_VECTOR for (index_t e0 = 0; e0 < 8192; ++e0) {
         cast2[e0] = cast<bf16>(online_softmax_p[e0]);
       }
-      bf16 *const v_tile = at<bf16>(scratch, 198656);  // 64 x 64
+      bf16 *const v_tile = at<bf16>(scratch, 165888);  // 64 x 64
       Window<bf16> v_tile_window = {v_tile, 64, 1};
       if (within(g, G)) {
         v_tile_window = {v + b * v_stride[0] + j * v_stride[1] + g * v_stride[2], v_stride[1], 1};
@@ -155,7 +155,7 @@ int32_t programs(const void *packed, int64_t first, int64_t last, void *memory) 
       }
     }
     // attention.py:46: for j in tile.range(first, last, BN):
-    f32 *const m2 = at<f32>(scratch, 99328);  // 128
+    f32 *const m2 = at<f32>(scratch, 66560);  // 128
     DSLC_VECTOR for (index_t e0 = 0; e0 < 128; ++e0) {
       m2[e0] = m[e0];
     }
@@ -163,13 +163,13 @@ int32_t programs(const void *packed, int64_t first, int64_t last, void *memory) 
     DSLC_VECTOR for (index_t e0 = 0; e0 < 128; ++e0) {
       l2[e0] = l[e0];
     }
-    f32 *const acc2 = at<f32>(scratch, 0);  // 128 x 64
+    f32 *const acc2 = at<f32>(scratch, 32768);  // 128 x 64
     DSLC_VECTOR for (index_t e0 = 0; e0 < 8192; ++e0) {
       acc2[e0] = acc[e0];
     }
     for (index_t j2 = peel2 * 64; j2 < last2; j2 += 64) {
       // attention.py:47: s = tile.dot(qt, tile.load(k, (b, (j, BN), g, (0, D))).T) * (scale * LOG2E)
-      bf16 *const k_tile2 = at<bf16>(scratch, 182272);  // 64 x 64
+      bf16 *const k_tile2 = at<bf16>(scratch, 149504);  // 64 x 64
       Window<bf16> k_tile2_window = {k_tile2, 64, 1};
       if (spans(j2, 64, SK) && within(g, G)) {
         k_tile2_window = {k + b * k_stride[0] + j2 * k_stride[1] + g * k_stride[2], k_stride[1], 1};
@@ -179,12 +179,12 @@ int32_t programs(const void *packed, int64_t first, int64_t last, void *memory) 
           load_row<64>(k_tile2 + e0 * 64, k, b * k_stride[0] + k_1_2 * k_stride[1] + g * k_stride[2], 1, within(k_1_2, SK) && within(g, G), 0, 64, cast<bf16>(0.0f));
         }
       }
-      f32 *const dot3 = at<f32>(scratch, 32768);  // 128 x 64
+      f32 *const dot3 = at<f32>(scratch, 0);  // 128 x 64
       dot<128, 64, 64>(dot3, 64, qt_window.data, qt_window.row, qt_window.col, k_tile2_window.data, k_tile2_window.col, k_tile2_window.row, false, panels);
       // attention.py:54: m, l, factor, p = online_softmax(tile.where(seen, s, -INF), m, l)
       const index_t bound = minimum<index_t>(maximum<index_t>(SK - j2, -2147483648), 2147483647);
       const index_t bound2 = maximum<index_t>((((i * 128) + SK) - j2) - SQ, -2147483648);
-      f32 *const online_softmax_s2 = at<f32>(scratch, 66048);  // 128 x 64
+      f32 *const online_softmax_s2 = at<f32>(scratch, 67072);  // 128 x 64
       for (index_t e0 = 0; e0 < 128; ++e0) {
         DSLC_VECTOR for (index_t e1 = 0; e1 < 64; ++e1) {
           const bool le = ((i32)e1 - (i32)e0) <= ((i32)minimum<index_t>(bound2, 2147483647));
@@ -192,7 +192,7 @@ int32_t programs(const void *packed, int64_t first, int64_t last, void *memory) 
         }
       }
       // attention.py:15: top = tile.maximum(m, tile.max(s, 1))
-      f32 *const max2 = at<f32>(scratch, 98816);  // 128
+      f32 *const max2 = at<f32>(scratch, 66048);  // 128
       for (index_t e0 = 0; e0 < 128; ++e0) {
         max2[e0] = reduce_max<f32, 64>([&](index_t e) { return online_softmax_s2[e0 * 64 + e]; });
       }
@@ -201,7 +201,7 @@ int32_t programs(const void *packed, int64_t first, int64_t last, void *memory) 
         online_softmax_top3[e0] = maximum<f32>(m2[e0], max2[e0]);
       }
       // attention.py:16: safe = tile.where(top == -INF, 0.0, top)
-      f32 *const online_softmax_safe2 = at<f32>(scratch, 98816);  // 128
+      f32 *const online_softmax_safe2 = at<f32>(scratch, 66048);  // 128
       DSLC_VECTOR for (index_t e0 = 0; e0 < 128; ++e0) {
         const f32 online_softmax_top4 = online_softmax_top3[e0];
         online_softmax_safe2[e0] = select<f32>(online_softmax_top4 == (-__builtin_inff()), 0.0f, online_softmax_top4);
@@ -214,12 +214,12 @@ int32_t programs(const void *packed, int64_t first, int64_t last, void *memory) 
         }
       }
       // attention.py:18: factor = tile.exp2(m - safe)
-      f32 *const online_softmax_factor2 = at<f32>(scratch, 66048);  // 128
+      f32 *const online_softmax_factor2 = at<f32>(scratch, 67072);  // 128
       DSLC_VECTOR for (index_t e0 = 0; e0 < 128; ++e0) {
         online_softmax_factor2[e0] = exp2_(m2[e0] - online_softmax_safe2[e0]);
       }
       // attention.py:19: return top, tile.fma(l, factor, tile.sum(p, 1)), factor, p
-      f32 *const sum2 = at<f32>(scratch, 66560);  // 128
+      f32 *const sum2 = at<f32>(scratch, 66048);  // 128
       for (index_t e0 = 0; e0 < 128; ++e0) {
         sum2[e0] = reduce_sum<f32, 64>([&](index_t e) { return online_softmax_p2[e0 * 64 + e]; });
       }
@@ -227,11 +227,11 @@ int32_t programs(const void *packed, int64_t first, int64_t last, void *memory) 
         l2[e0] = fma_(l2[e0], online_softmax_factor2[e0], sum2[e0]);
       }
       // attention.py:55: acc = tile.dot(tile.cast(p, T), tile.load(v, (b, (j, BN), g, (0, DV))), acc * factor[:, None])
-      bf16 *const cast3 = at<bf16>(scratch, 182272);  // 128 x 64
+      bf16 *const cast3 = at<bf16>(scratch, 149504);  // 128 x 64
       DSLC_VECTOR for (index_t e0 = 0; e0 < 8192; ++e0) {
         cast3[e0] = cast<bf16>(online_softmax_p2[e0]);
       }
-      bf16 *const v_tile2 = at<bf16>(scratch, 198656);  // 64 x 64
+      bf16 *const v_tile2 = at<bf16>(scratch, 165888);  // 64 x 64
       Window<bf16> v_tile2_window = {v_tile2, 64, 1};
       if (spans(j2, 64, SK) && within(g, G)) {
         v_tile2_window = {v + b * v_stride[0] + j2 * v_stride[1] + g * v_stride[2], v_stride[1], 1};
@@ -259,12 +259,12 @@ int32_t programs(const void *packed, int64_t first, int64_t last, void *memory) 
       where[e0] = select<f32>(l3 == 0.0f, 1.0f, l3);
     }
     // attention.py:26: return out, tile.where(l == 0.0, -INF, (m + tile.log2(l)) * LN2)
-    f32 *const z = at<f32>(scratch, 66560);  // 128
+    f32 *const z = at<f32>(scratch, 67072);  // 128
     DSLC_VECTOR for (index_t e0 = 0; e0 < 128; ++e0) {
       const f32 l4 = l2[e0];
       z[e0] = select<f32>(l4 == 0.0f, -__builtin_inff(), (m2[e0] + log2_(l4)) * 0.6931472f);
     }
-    bf16 *const cast4 = at<bf16>(scratch, 67072);  // 128 x 64
+    bf16 *const cast4 = at<bf16>(scratch, 67584);  // 128 x 64
     for (index_t e0 = 0; e0 < 128; ++e0) {
       DSLC_VECTOR for (index_t e1 = 0; e1 < 64; ++e1) {
         cast4[e0 * 64 + e1] = cast<bf16>(acc2[e0 * 64 + e1] / where[e0]);
