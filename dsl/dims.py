@@ -57,8 +57,7 @@ class Annotation:
     @staticmethod
     def from_json(data: list[Any]) -> Annotation:
         """The annotation that `to_json` wrote."""
-        dtype, dims, word, stored, order, optional = _frozen(data)
-        return Annotation(dtype, dims, word, stored, order, optional)
+        return Annotation(*_frozen(data))
 
 
 def _frozen(data: Any) -> Any:

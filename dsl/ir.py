@@ -93,8 +93,7 @@ class Op:
 
     def having(self, **attrs: Any) -> Op:
         """The op with these attributes set; None removes one.  Attributes stay in alphabetical order."""
-        merged = {**dict(self.attrs), **attrs}
-        return replace(self, attrs=make_attrs(merged))
+        return replace(self, attrs=make_attrs({**dict(self.attrs), **attrs}))
 
     @property
     def result(self) -> Value:
@@ -159,11 +158,16 @@ def walk(body: Body) -> Iterator[Op]:
             yield from walk(inner)
 
 
+def defined(body: Body) -> set[Value]:
+    """Everything a body binds, in inner bodies too."""
+    return {*body.params, *(r for op in walk(body) for r in op.results), *(p for op in walk(body) for b in op.bodies for p in b.params)}
+
+
 def used_values(op: Op) -> Iterator[Value]:
     """Values an op reads, those read inside its bodies but bound outside among them."""
     yield from op.uses()
     for body in op.bodies:
-        bound = {*body.params, *(r for inner in walk(body) for r in inner.results), *(p for inner in walk(body) for b in inner.bodies for p in b.params)}
+        bound = defined(body)
         yield from (v for inner in walk(body) for v in inner.uses() if v not in bound)
 
 

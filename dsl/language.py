@@ -47,10 +47,7 @@ def _function(name: str) -> Callable[[float], float]:
 
 
 def _selection(name: str) -> Callable[[float, float], float]:
-    def constant(x: float, y: float) -> float:
-        result: float = OPS[name].meaning(x, y).item()
-        return result
-    return constant
+    return lambda x, y: OPS[name].meaning(x, y).item()
 
 
 # Where the order of the user's arguments is not that of the IR's operands and attributes.

@@ -38,12 +38,9 @@ def macros(folder: Path) -> Mapping[str, Any]:
     """Every macro a backend can use, by op name: its own, then those of common."""
     env = environment(folder)
     found: dict[str, Any] = {}
-    for name in ("common_ops.j2", "ops.j2"):
-        try:
-            module = env.get_template(name).module
-        except jinja2.TemplateNotFound:
-            continue
-        found.update({k: v for k, v in vars(module).items() if callable(v) and not k.startswith("_")})
+    there = env.list_templates()
+    for name in [template for template in ("common_ops.j2", "ops.j2") if template in there]:
+        found.update({k: v for k, v in vars(env.get_template(name).module).items() if callable(v) and not k.startswith("_")})
     return found
 
 

@@ -84,8 +84,8 @@ class _Checker(ast.NodeVisitor):
         self.without_else(node, node.orelse)
         if not isinstance(node.target, ast.Name):
             self.refuse(node.target, "a loop has one variable")
-        self.visit(call)
-        self.block(node.body)
+        for part in (call, *node.body):
+            self.visit(part)
 
     def visit_While(self, node: ast.While) -> None:
         self.without_else(node, node.orelse)
@@ -94,10 +94,6 @@ class _Checker(ast.NodeVisitor):
     def without_else(self, node: ast.stmt, orelse: list[ast.stmt]) -> None:
         if orelse:
             self.refuse(orelse[0], "a loop has no else", "put the statements after the loop")
-
-    def block(self, statements: list[ast.stmt]) -> None:
-        for statement in statements:
-            self.visit(statement)
 
     def visit_Return(self, node: ast.Return) -> None:
         if self.kernel or node is not self.source.tree.body[-1]:

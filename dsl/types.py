@@ -58,17 +58,13 @@ class DType:
         return I32 if self.kind == "i" and self.bits < 8 else self
 
 
-def _dtypes() -> dict[str, DType]:
-    rows: list[tuple[str, str, int, Any]] = [
-        ("bool", "b", 1, np.bool_), ("u1", "i", 1, np.uint8), ("u2", "i", 2, np.uint8), ("u4", "i", 4, np.uint8), ("i4", "i", 4, np.int8),
-        ("i8", "i", 8, np.int8), ("i16", "i", 16, np.int16), ("i32", "i", 32, np.int32), ("i64", "i", 64, np.int64),
-        ("u8", "i", 8, np.uint8), ("u16", "i", 16, np.uint16), ("u32", "i", 32, np.uint32), ("u64", "i", 64, np.uint64),
-        ("f8e4m3", "f", 8, ml_dtypes.float8_e4m3fn), ("f8e5m2", "f", 8, ml_dtypes.float8_e5m2), ("f16", "f", 16, np.float16),
-        ("bf16", "f", 16, ml_dtypes.bfloat16), ("f32", "f", 32, np.float32), ("f64", "f", 64, np.float64), ("index", "i", 64, np.int64)]
-    return {name: DType(name, kind, bits, np.dtype(storage)) for name, kind, bits, storage in rows}
-
-
-DTYPES = _dtypes()
+_ROWS: list[tuple[str, str, int, Any]] = [
+    ("bool", "b", 1, np.bool_), ("u1", "i", 1, np.uint8), ("u2", "i", 2, np.uint8), ("u4", "i", 4, np.uint8), ("i4", "i", 4, np.int8),
+    ("i8", "i", 8, np.int8), ("i16", "i", 16, np.int16), ("i32", "i", 32, np.int32), ("i64", "i", 64, np.int64),
+    ("u8", "i", 8, np.uint8), ("u16", "i", 16, np.uint16), ("u32", "i", 32, np.uint32), ("u64", "i", 64, np.uint64),
+    ("f8e4m3", "f", 8, ml_dtypes.float8_e4m3fn), ("f8e5m2", "f", 8, ml_dtypes.float8_e5m2), ("f16", "f", 16, np.float16),
+    ("bf16", "f", 16, ml_dtypes.bfloat16), ("f32", "f", 32, np.float32), ("f64", "f", 64, np.float64), ("index", "i", 64, np.int64)]
+DTYPES = {name: DType(name, kind, bits, np.dtype(storage)) for name, kind, bits, storage in _ROWS}
 BOOL, I32, I64, U32, F16, BF16, F32, F64, INDEX = (DTYPES[n] for n in ("bool", "i32", "i64", "u32", "f16", "bf16", "f32", "f64", "index"))
 
 

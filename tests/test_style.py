@@ -38,7 +38,7 @@ def lines_of_code(path: Path) -> int:
     return len({n for t in tokens for n in range(t.start[0], t.end[0] + 1)} - docstrings)
 
 
-@pytest.mark.parametrize(("folder", "limit"), [("dsl", 5000), ("runtime", 2000)])
+@pytest.mark.parametrize(("folder", "limit"), [("dsl", 5000), ("runtime", 2500)])
 def test_folders_stay_small(folder: str, limit: int) -> None:
     sizes = {str(p.relative_to(ROOT)): lines_of_code(p) for p in (ROOT / folder).rglob("*.py")}
     assert sum(sizes.values()) <= limit, sorted(sizes.items(), key=lambda row: -row[1])[:8]

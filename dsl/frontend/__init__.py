@@ -1,8 +1,6 @@
 """From a definition and what it is specialised for to a kernel in the value form of the IR."""
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from ..definition import Definition, Specialisation, is_constant

@@ -91,10 +91,6 @@ class Emitter:
         self.hints[value] = name
         return value
 
-    def touch(self, what: str) -> None:
-        """Called before each memory op."""
-        check(self.grid is not None, f"{what}: memory is touched before tile.grid", hint="i = tile.grid(..) comes first")
-
     def declare_grid(self, extents: tuple[Arg, ...]) -> tuple[Value, ...]:
         """The grid op.  What was computed before it and does not follow from the call alone moves behind it."""
         check(self.grid is None, "grid: tile.grid is called twice", hint="one grid to a kernel: i, j = tile.grid(n, m)")

@@ -33,7 +33,7 @@ def locate(emitter: Emitter, t: Any, at: Any, what: str) -> tuple[Value, list[Op
     """The tensor, one coordinate for each of its dimensions, and the shape of what is addressed."""
     hint = "test an optional tensor first: if bias is not None:" if t is None else "a tensor is a parameter annotated with dimensions"
     check(is_tensor(t), f"{what}: the first argument must be a tensor parameter, got {shown(t)}", hint=hint)
-    emitter.touch(what)
+    check(emitter.grid is not None, f"{what}: memory is touched before tile.grid", hint="i = tile.grid(..) comes first")
     rank = t.tensor.rank
     at = at if isinstance(at, tuple) and (rank > 1 or len(at) == 1) else (at,)         # rank 1: the coordinate itself will do
     check(len(at) == rank, f"{what}: {t.name} has {rank} dimensions, {len(at)} coordinates given", hint="one each: a scalar, (start, extent) or an index tile")

@@ -118,15 +118,10 @@ class Statements(Expressions):
 
     def run_time_loop(self, node: ast.For, target: ast.Name, start: Arg, stop: Arg, step: int) -> None:
         before = self.carried([name for name in assigned(node.body) if name != target.id])
-        with self.emitter.body() as ops:
-            counter = self.emitter.parameter(self.prefix + target.id, TileType(INDEX))
-            params = self.enter(before)
-            self.bind(target, counter)
-            self.block(node.body)
-            self.emitter.add("yield", self.leave(before))
-        inits = self.tiles(before)
-        results = self.emitter.add("for", (start, stop, *inits), tuple(i.tile for i in inits), (Body((counter, *params), tuple(ops)),), {"step": step})
-        self.after(before, results, node)
+        counter = self.emitter.parameter(self.prefix + target.id, TileType(INDEX))
+        self.bind(target, counter)
+        trip = self.trip(node, before)
+        self.looped("for", node, before, (start, stop), (Body((counter, *trip.params), trip.ops),), {"step": step})
         self.names[target.id] = Gone(f"'{target.id}' is the variable of a loop and does not live after it")
 
     def visit_While(self, node: ast.While) -> None:
@@ -138,13 +133,26 @@ class Statements(Expressions):
         self.names.update(before)
         if isinstance(c, bool):
             return self.constant_while(node, c)
-        with self.emitter.body() as trip:
-            inner = self.enter(before)
+        self.looped("while", node, before, (), (Body(outer, tuple(test)), self.trip(node, before)))
+
+    def trip(self, node: ast.For | ast.While, before: dict[str, Any]) -> Body:
+        """The body of a loop, carried names as parameters."""
+        with self.emitter.body() as ops:
+            params = self.enter(before)
             self.block(node.body)
             self.emitter.add("yield", self.leave(before))
+        return Body(params, tuple(ops))
+
+    def looped(self, name: str, node: ast.For | ast.While, before: dict[str, Any], bounds: tuple[Arg, ...], bodies: tuple[Body, ...],
+               attrs: dict[str, int] | None = None) -> None:
+        """Append the loop's op; carried names are bound to what it yields, those first bound in it are gone."""
         inits = self.tiles(before)
-        results = self.emitter.add("while", inits, tuple(i.tile for i in inits), (Body(outer, tuple(test)), Body(inner, tuple(trip))))
-        self.after(before, results, node)
+        results = iter(self.emitter.add(name, (*bounds, *inits), tuple(i.tile for i in inits), bodies, attrs))
+        for carried, value in before.items():
+            self.names[carried] = rebuild(value, iter([self.named(next(results), carried) if is_tile(leaf) else leaf for leaf in leaves(value)]))
+        for gone in assigned(node.body):
+            if gone not in before:
+                self.names[gone] = Gone(f"'{gone}' is first bound in a loop and does not live after it")
 
     def constant_while(self, node: ast.While, c: bool) -> None:
         """A loop whose condition is known at compile time: the body is repeated."""
@@ -189,15 +197,6 @@ class Statements(Expressions):
             hint = "cast it, so that the type stays" if run_time else "a constant is not carried; tile.full((), 0, tile.i32) is a scalar that is"
             check(interchangeable(value, new), f"loop: '{name}' enters as {shown(value)} and leaves as {shown(new)}", self.where.get(name), hint=hint)
         return self.tiles({name: self.names[name] for name in before})
-
-    def after(self, before: dict[str, Any], results: tuple[Value, ...], node: ast.For | ast.While) -> None:
-        """Bind carried names to what the loop yields; names first bound in it are gone."""
-        rest = iter(results)
-        for name, value in before.items():
-            self.names[name] = rebuild(value, iter([self.named(next(rest), name) if is_tile(leaf) else leaf for leaf in leaves(value)]))
-        for name in assigned(node.body):
-            if name not in before:
-                self.names[name] = Gone(f"'{name}' is first bound in a loop and does not live after it")
 
     # ------------------------------------------------------------ branches
     def visit_If(self, node: ast.If) -> None:

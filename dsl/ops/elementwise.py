@@ -101,7 +101,7 @@ for _name, _doc, _error, _f in (
 
 # ---------------------------------------------------------------- conversion
 def _cast_type(types: Types, attrs: Attrs) -> tuple[TileType, ...]:
-    (x,), dtype, mode = types, attrs.get("dtype"), attrs.get("round")
+    (x,), dtype, mode = types, attrs["dtype"], attrs.get("round")
     check(isinstance(dtype, DType), f"cast: expected a dtype, got {dtype!r}", hint="tile.cast(x, tile.f32)")
     check(dtype is not BOOL or x.dtype is BOOL, f"cast: {describe(x)} to bool is not a cast", hint="write x != 0")
     check(dtype.kind != "f" or mode in (None, "rne"), f"cast: only rne rounds to {dtype}, got {mode!r}")
@@ -156,23 +156,19 @@ def wrap(x: Array, dtype: DType) -> Array:
     return x.astype(dtype.numpy)
 
 
-@op('round(x: F; mode="rne") -> F', group="f", rule="selection")
-def round_(x: Array, mode: str = "rne") -> Array:
-    """x rounded to an integral float: mode is rne, rtz, down, up or away (half away from zero)."""
-    return ROUNDINGS[mode](x)
+op('round(x: F; mode="rne") -> F', "x rounded to an integral float: mode is rne, rtz, down, up or away (half away from zero).", group="f", rule="selection")(
+    lambda x, mode="rne": ROUNDINGS[mode](x))
 
 
 def _bitcast_type(types: Types, attrs: Attrs) -> tuple[TileType, ...]:
-    (x,), dtype = types, attrs.get("dtype")
+    (x,), dtype = types, attrs["dtype"]
     good = isinstance(dtype, DType) and x.dtype.bits == dtype.bits >= 8
     check(good, f"bitcast: {x.dtype} and {dtype} differ in width", hint="both must have 8, 16, 32 or 64 bits")
     return (TileType(dtype, x.shape),)
 
 
-@op("bitcast(x: T; dtype) -> dtype", group="f", infer=_bitcast_type, elementwise=True)
-def bitcast(x: Array, dtype: DType) -> Array:
-    """The same bits as another type of the same width."""
-    return np.ascontiguousarray(x).view(dtype.numpy).reshape(np.shape(x))
+op("bitcast(x: T; dtype) -> dtype", "The same bits as another type of the same width.", group="f", infer=_bitcast_type, elementwise=True)(
+    lambda x, dtype: np.ascontiguousarray(x).view(dtype.numpy).reshape(np.shape(x)))
 
 
 # ---------------------------------------------------------------- random bits, coordinates

@@ -95,13 +95,9 @@ def _worst_nan(x: Array, worst: float) -> Array:
     return np.where(np.isnan(x), worst, x) if x.dtype.kind == "f" else x
 
 
-@op("sum(x: T; axis) -> T", group="h", numeric="B", error="n 2^-24 sum |x|, a fixed order per build; integers exact", rule="summation",
-    infer=_reduced("sum", sums=True))
-def sum_(x: Array, axis: int) -> Array:
-    """The sum over one axis, which is dropped; bool counts, small integers add in i32 and wrap."""
-    return x.sum(axis, dtype=x.dtype)
-
-
+op("sum(x: T; axis) -> T", "The sum over one axis, which is dropped; bool counts, small integers add in i32 and wrap.", group="h", numeric="B",
+   error="n 2^-24 sum |x|, a fixed order per build; integers exact", rule="summation", infer=_reduced("sum", sums=True))(
+    lambda x, axis: x.sum(axis, dtype=x.dtype))
 op("max(x: C; axis) -> C", "The greatest element over one axis; NaN loses, all NaN give NaN; of bool, any.", group="h", rule="selection",
    infer=_reduced("max"))(np.fmax.reduce)
 op("min(x: C; axis) -> C", "The least element over one axis; NaN loses, all NaN give NaN; of bool, all.", group="h", rule="selection",
@@ -118,10 +114,8 @@ def _cumsum_type(types: Types, attrs: Attrs) -> tuple[TileType, ...]:
     return (types[0].value,)
 
 
-@op("cumsum(x: T; axis) -> T", group="i", numeric="B", error="as sum", rule="summation", infer=_cumsum_type)
-def cumsum(x: Array, axis: int) -> Array:
-    """Inclusive prefix sums along an axis; typed like sum."""
-    return np.cumsum(x, axis, dtype=x.dtype)
+op("cumsum(x: T; axis) -> T", "Inclusive prefix sums along an axis; typed like sum.", group="i", numeric="B", error="as sum", rule="summation",
+   infer=_cumsum_type)(lambda x, axis: np.cumsum(x, axis, dtype=x.dtype))
 
 
 def _segment_type(types: Types, attrs: Attrs) -> tuple[TileType, ...]:

@@ -143,12 +143,3 @@ def clone(op: Op, new: dict[Value, Arg]) -> Op:
 
     bodies = tuple(Body(fresh(b.params), tuple(clone(o, new) for o in b.ops)) for b in op.bodies)
     return replace(op, bodies=bodies, results=fresh(op.results))
-
-
-def defined(body: Body) -> set[Value]:
-    """Everything a body binds, in inner bodies too."""
-    bound = set(body.params)
-    for op in walk(body):
-        bound.update(op.results)
-        bound.update(p for b in op.bodies for p in b.params)
-    return bound

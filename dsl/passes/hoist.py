@@ -1,12 +1,11 @@
 """Loop-invariant code."""
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
-from ..ir import Body, Kernel, Op, Value, used_values
+from ..ir import Body, Kernel, Op, Value, defined, used_values
 from ..ops import OPS
-from ._rewriting import defined, written
+from ._rewriting import written
 
 # Made anew as cheaply as kept: moved only where what they feed moves.
 FREE = ("full", "iota", "broadcast", "reshape", "transpose", "split", "coordinate")
@@ -23,21 +22,17 @@ def _body(body: Body) -> Body:
     for op in body.ops:
         if op.name in ("for", "while", "if"):
             op = replace(op, bodies=tuple(_body(b) for b in op.bodies))
-            moved, op = _lifted(op, _cheap if op.name == "if" else _worth)
+            moved, op = _lifted(op)
             ops += moved
         ops.append(op)
     return replace(body, ops=tuple(ops))
-
-
-def _worth(op: Op) -> bool:
-    return op.name not in FREE
 
 
 def _cheap(op: Op) -> bool:
     return op.name != "load" and all(r.tile.shape == () and r.tile.dtype.kind in "bi" for r in op.results) and not op.bodies
 
 
-def _lifted(op: Op, wanted: Callable[[Op], bool]) -> tuple[list[Op], Op]:
+def _lifted(op: Op) -> tuple[list[Op], Op]:
     """The invariant ops of the bodies of `op`, and `op` without them."""
     inside = set().union(*(defined(b) for b in op.bodies))
     stored = written(op)
@@ -53,7 +48,8 @@ def _lifted(op: Op, wanted: Callable[[Op], bool]) -> tuple[list[Op], Op]:
     needed: set[Value] = set()
     moved: list[Op] = []
     for o in reversed(able):
-        if wanted(o) or any(r in needed for r in o.results):
+        wanted = _cheap(o) if op.name == "if" else o.name not in FREE
+        if wanted or any(r in needed for r in o.results):
             moved.insert(0, o)
             needed.update(used_values(o))
     gone = set(moved)

@@ -1,7 +1,6 @@
 """Guards that are never needed, comparisons that are always true, and integers that fit 32 bits."""
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 
 from ..ir import Arg, Body, Const, Kernel, Op, Operand, Span, Value, substitute, walk
@@ -159,7 +158,7 @@ class _Narrowing:
             self._narrowed(op, [])
         elif op.name == "cast" and result is not None and self._cast(op, scalars(op)[0], result.tile.dtype):
             pass
-        elif op.name in NARROWS and result is not None and indices and all(self._fits(a) for a in (*indices, *_index(op.results))):
+        elif op.name in NARROWS and indices and all(self._fits(a) for a in (*indices, *op.results) if a.tile.dtype is INDEX):
             self._narrowed(op, [self._twin(a) for a in scalars(op)])
         elif not (op.name in NEGATED and indices and self._relative(op)):
             self.ops.append(replace(op, args=tuple(self._wide(a) for a in scalars(op))))
@@ -241,7 +240,3 @@ class _Narrowing:
         right = self.outside("cast", bound, dtype=I32, hint="bound")
         self.ops.append(replace(op, args=(left, right)))
         return True
-
-
-def _index(values: Iterable[Value]) -> list[Value]:
-    return [v for v in values if v.tile.dtype is INDEX]

@@ -3,10 +3,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..ir import Arg, Body, Const, Kernel, Op, Value, walk
+from ..ir import Arg, Body, Const, Kernel, Op, Value, defined, walk
 from ..types import BOOL, INDEX, TileType
 from ._affine import Facts, Form, combine, constant, holds_from_zero
-from ._rewriting import Builder, Rewriter, clone, defined, literal, scalars
+from ._rewriting import Builder, Rewriter, clone, literal, scalars
 
 TAME = 1 << 60
 
@@ -42,9 +42,9 @@ class _Peeler:
     def split(self, op: Op) -> list[Op]:
         """The loop, or the two that it becomes with the scalars that bound them."""
         limits: dict[tuple[tuple[object, int], ...], tuple[Form, int]] = {}
-        true: dict[Value, Arg] = {}
+        true: set[Value] = set()
         for result, rest, scale in self.conditions(op):
-            true[result] = literal(True, BOOL)
+            true.add(result)
             limits.setdefault((*rest.items(), (scale, 0)), (rest, scale))
         start, stop = scalars(op)[:2]
         if not true or not self.tame(self.facts.form(start)) or not self.tame(self.facts.form(stop)) or start.tile.dtype is not INDEX:
@@ -107,9 +107,7 @@ def _limit(put: Builder, rest: Form, scale: int) -> Arg:
     return put("add", put("floordiv", put.linear(terms, rest.get(None, 0)), Const(scale, INDEX)), Const(1, INDEX))
 
 
-def _assumed(body: Body, original: Body, true: dict[Value, Arg]) -> Body:
+def _assumed(body: Body, original: Body, true: set[Value]) -> Body:
     """`body`, a copy of `original`, without the comparisons whose originals are known to be true."""
-    twins = {old.result: new.result for old, new in zip(walk(original), walk(body), strict=True) if len(old.results) == 1}
-    gone = {twins[v]: literal(True, BOOL) for v in true}
-    walker = Rewriter(lambda op, _defs: ([], (literal(True, BOOL),)) if len(op.results) == 1 and op.result in gone else None)
-    return walker.body(body)
+    gone = {new.result for old, new in zip(walk(original), walk(body), strict=True) if len(old.results) == 1 and old.result in true}
+    return Rewriter(lambda op, _defs: ([], (literal(True, BOOL),)) if len(op.results) == 1 and op.result in gone else None).body(body)
