@@ -67,7 +67,9 @@ def real() -> str:
 
 
 def passing_on(path: Path, before: str = "") -> Path:
-    """A program that is the real compiler after doing something of its own."""
+    """A program that is the real compiler after doing something of its own.  Skips where only a wheel compiles: its driver takes a sub-command."""
+    if len(WORKING[0].command) > 1:
+        pytest.skip("no system compiler to stand in for")
     return script(path, f'{before}\nPATH=/usr/bin:/bin; export PATH; exec {real()} "$@"')
 
 
