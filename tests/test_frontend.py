@@ -1,5 +1,5 @@
 """The front end against the specification: its kernels build, run in the interpreter and agree with their oracles; its promotion rules
-give the types that the eager meaning gives; the IR of chosen kernels is as the contract says."""
+give the types that the eager meaning gives; the IR of chosen kernels is as documented."""
 # ruff: noqa: B023 -- lambdas are called at once
 import importlib
 import itertools

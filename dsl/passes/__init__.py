@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import lru_cache, reduce
+from functools import lru_cache
 from importlib import import_module
 from pkgutil import iter_modules
 
@@ -21,27 +21,13 @@ def find_passes() -> dict[str, Pass]:
 
 
 def run(kernel: Kernel, names: Iterable[str], *, extra: dict[str, Pass] | None = None, observe: Callable[[str, Kernel], None] | None = None) -> Kernel:
-    """The kernel after the passes, in order; `observe` sees every stage, verified.
+    """The kernel after the passes, in order, verified after each that changed it; `observe` sees every stage.
 
-    Without an observer only the end is verified, for verifying takes longer than the passes; what is wrong there, or raises on the way, is run
-    again with every stage verified, so that the pass at fault is named all the same.  `extra` are a target's own passes by name.  Raises
-    DslError for an unknown pass and, naming the pass, for invalid IR.
+    `extra` are a target's own passes by name.  Raises DslError for an unknown pass and, naming the pass, for invalid IR.
     """
     known, order = {**find_passes(), **(extra or {})}, tuple(names)
     for name in order:
         check(name in known, f"no pass is called {name!r}", hint=f"known passes: {', '.join(known)}")
-    if observe is None:
-        try:
-            end = reduce(lambda k, name: known[name](k), order, kernel)
-            verify(end, after=order[-1] if order else "")
-            return end
-        except Exception:
-            _verified(kernel, order, known, None)
-            raise
-    return _verified(kernel, order, known, observe)
-
-
-def _verified(kernel: Kernel, order: Iterable[str], known: dict[str, Pass], observe: Callable[[str, Kernel], None] | None) -> Kernel:
     for name in order:
         before, kernel = kernel, known[name](kernel)
         if kernel is not before:
