@@ -64,7 +64,7 @@ def fresh(text: str, folder: Path, **variables: str) -> list[float]:
 
 def compilers(folder: Path) -> list[dict[str, Any]]:
     """Every C++ compiler that works here."""
-    text = ("import json\nfrom dslc.backends.cpu.toolchain import all_compilers\n"
+    text = ("import json\nfrom dslc.backends.common.toolchain import all_compilers\n"
             "print(json.dumps([[c.name, ' '.join(c.command), c.version] for c in all_compilers()]))")
     environment = {**os.environ, "DSLC_CACHE_DIR": str(folder)}
     done = subprocess.run([sys.executable, "-c", text], env=environment, cwd=folder, check=True, capture_output=True, text=True)

@@ -34,12 +34,12 @@ def environment(folder: Path) -> jinja2.Environment:
 
 
 @lru_cache(maxsize=8)
-def macros(folder: Path) -> Mapping[str, Any]:
-    """Every macro a backend can use, by op name: its own, then those of common."""
+def macros(folder: Path, files: tuple[str, ...]) -> Mapping[str, Any]:
+    """Every macro a backend can use, by op name; of two with one name, that of the later file."""
     env = environment(folder)
     found: dict[str, Any] = {}
     there = env.list_templates()
-    for name in [template for template in ("common_ops.j2", "ops.j2") if template in there]:
+    for name in [template for template in files if template in there]:
         found.update({k: v for k, v in vars(env.get_template(name).module).items() if callable(v) and not k.startswith("_")})
     return found
 
@@ -49,7 +49,7 @@ class Scope:
 
     def __init__(self, backend: Backend, kernel: Kernel) -> None:
         self.backend, self.kernel = backend, kernel
-        self.macros = macros(backend.folder)
+        self.macros = macros(backend.folder, backend.macro_files)
         self.names: dict[Value, str] = {}
         self.taken: set[str] = set(backend.reserved)
         self.uses = count_uses(kernel.body)
@@ -58,6 +58,7 @@ class Scope:
         self.line: tuple[str, int] | None = None
         self.strides: dict[str, str] = {}
         self.windows: dict[Value, tuple[str, bool]] = {}    # places that are read in their tensor: the window's name, and whether transposed
+        self.notes: dict[str, Any] = {}                     # what a target's frame keeps for its descriptions
         self.bases: dict[Space, int] = {}                   # bytes before each space's arena, where a target lays them end to end
         for v in (*kernel.params, *kernel.dims):
             self.name(v)
@@ -157,7 +158,8 @@ class Scope:
             return self.bind(op, self.expression(op))
         comment = self.comment(op)
         if op.name in ("for", "while", "if"):
-            return [*comment, self.control(op)]
+            own = self.backend.control(op, self) if self.backend.control is not None else None
+            return [*comment, self.control(op) if own is None else own]
         text = self.spell(op, self.backend.describe(op, self) if op.name in self.macros else {})
         return [*comment, text] if text else []
 
@@ -237,4 +239,4 @@ def tidy(text: str) -> str:
 def unspelled(backend: Backend) -> set[str]:
     """Ops that the backend has neither a macro for nor lists as lacking."""
     silent = {"yield", "assume", "grid", "coordinate"}
-    return {name for name in OPS if "." not in name} - set(macros(backend.folder)) - set(backend.lacks) - silent
+    return {name for name in OPS if "." not in name} - set(macros(backend.folder, backend.macro_files)) - set(backend.lacks) - silent

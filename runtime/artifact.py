@@ -9,8 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from dslc.backend import backend_of
-from dslc.definition import Specialisation, TileFunction
+from dslc.definition import TileFunction
 from dslc.errors import check
 from dslc.ir import Kernel
 from dslc.render import FIRST_SITE
@@ -18,16 +17,16 @@ from dslc.text import show
 from dslc.types import TensorType
 
 from .abi import c_type, fields, launcher
-from .kernel import NO_MEMORY, TileKernel
+from .kernel import NO_MEMORY, Steered, TileKernel
 from .library import example_of
-from .lowering import compile_entry, lower, render, value_form
+from .lowering import compile_entry, render
 from .trial import compiler_of
 from .version import RELEASE
 
 Observer = Callable[[str, Kernel], None]
 
 
-def specialisation(kernel: TileKernel, settings: Mapping[str, Any]) -> Specialisation:
+def steered(kernel: TileKernel, target: str, settings: Mapping[str, Any]) -> Steered:
     """What a build takes for granted: the settings, then the library's example; a last dimension without gaps, but no alignment."""
     scalars = [n for n, a in kernel.annotations.items() if a.dims is None]
     wrong = next((n for n in settings if n in scalars), None)
@@ -38,13 +37,15 @@ def specialisation(kernel: TileKernel, settings: Mapping[str, Any]) -> Specialis
         consts = [n for n in kernel.definition.consts if n not in kernel.definition.defaults]
         known = {**example.dtypes, **{n: example.sizes[n] for n in consts if n in example.sizes}, **example.consts}
         known |= {"present": example.present} if example.present else {}
-    return replace(kernel.specialise(**{**known, **settings}), aligned=frozenset())
+    s = kernel.steer(target, (), {**known, **settings})
+    return replace(s, spec=replace(s.spec, aligned=frozenset()))
 
 
 def build_artifact(kernel: TileKernel, target: str, settings: Mapping[str, Any], folder: Path, stages: bool = False,
                    observe: Observer | None = None) -> dict[str, Any]:
     """Write the folder; its manifest as data.  With `stages`, the IR after each stage as NN-name.ir.  DslError if it cannot be built or written."""
-    backend, spec = backend_of(target), specialisation(kernel, settings)
+    s = steered(kernel, target, settings)
+    backend = s.target.backend
     folder.mkdir(parents=True, exist_ok=True)
     seen: list[str] = []
 
@@ -55,8 +56,7 @@ def build_artifact(kernel: TileKernel, target: str, settings: Mapping[str, Any],
         if observe is not None:
             observe(name, stage)
 
-    origin = value_form(kernel.definition, spec)
-    lowered = lower(origin, backend, note)
+    origin, lowered = kernel.lower(s, note)
     rendered = render(backend, lowered)
     entry = compile_entry(backend, lowered, rendered, origin)
     files = []
@@ -66,24 +66,24 @@ def build_artifact(kernel: TileKernel, target: str, settings: Mapping[str, Any],
         name = f"lib{path.name}" if path.suffix == ".so" else path.name
         shutil.copyfile(path, folder / name)
         files.append(name)
-    data = manifest(kernel, target, spec, lowered, entry.data["sites"])
+    data = manifest(kernel, s, lowered, entry.data["sites"])
     data["files"] = {name: sha256((folder / name).read_bytes()).hexdigest() for name in sorted(files)}
     data["stages"] = seen
     (folder / f"{lowered.name}.json").write_text(json.dumps(data, indent=2) + "\n")
     return data
 
 
-def manifest(kernel: TileKernel, target: str, spec: Specialisation, lowered: Kernel, sites: list[Any]) -> dict[str, Any]:
+def manifest(kernel: TileKernel, s: Steered, lowered: Kernel, sites: list[Any]) -> dict[str, Any]:
     """The interface as data: nothing in it depends on when or where it was made, but for the compiler."""
-    name, row = lowered.name, compiler_of(target)
+    name, row, spec, stream = lowered.name, compiler_of(s.target), s.spec, s.target.backend.stream
     return {
-        "kernel": name, "doc": (kernel.__doc__ or "").partition("\n")[0], "dslc": RELEASE, "target": target,
+        "kernel": name, "doc": (kernel.__doc__ or "").partition("\n")[0], "dslc": RELEASE, "target": str(s.target),
         "compiler": {"name": row["name"], "version": row["version"], "flags": [Path(f).name if f.startswith("/") else f for f in row.get("flags", "").split()]},
         "specialisation": {"dtypes": {n: str(d) for n, d in spec.dtypes}, "consts": {n: _plain(v) for n, v in spec.consts}, "absent": sorted(spec.absent),
                            "unit_stride": {n: list(u) for n, u in spec.units}},
         "function": {"name": launcher(name), "header": f"{name}.h", "returns": "int32_t",
-                     "declaration": f"int32_t {launcher(name)}(const struct {name}_arguments *arguments, dslc_parallel_for run, int32_t threads);",
-                     "run": "spreads programs over threads; NULL runs all of them on the calling thread"},
+                     "declaration": f"int32_t {launcher(name)}(const struct {name}_arguments *arguments, {stream});",
+                     **({"run": "spreads programs over threads; NULL runs all of them on the calling thread"} if " run," in stream else {})},
         "arguments": {"struct": f"{name}_arguments", "members": _members(lowered)},
         "statuses": {"0": "success", str(NO_MEMORY): "no memory for scratch", **{str(FIRST_SITE + n): message for n, (message, _) in enumerate(sites)}},
     }

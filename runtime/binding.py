@@ -17,6 +17,9 @@ from .arrays import Array
 LINE = 16                # bytes: the alignment class of the specialisation (LANGUAGE, section 2)
 
 
+Advice = Callable[[Mapping[str, Array], Mapping[str, Any]], Mapping[str, Any]]
+
+
 @dataclass(frozen=True)
 class Binding:
     """One call, bound.  `arrays` and `scalars` by parameter; `dims` every named dimension; `spec` without facts."""
@@ -37,9 +40,10 @@ class Binding:
         return self.dims[dim] % divisor == 0
 
 
-def bind(definition: Definition, given: Mapping[str, Any], read: Callable[[str, Any], Array | None]) -> Binding:
+def bind(definition: Definition, given: Mapping[str, Any], read: Callable[[str, Any], Array | None], advise: Advice | None = None) -> Binding:
     """Check rank, dtype, dimensions and constants.  `given` has a value for each parameter that the call or a default gave.
 
+    `advise` then has its say on constants: from the arrays and the values of dtypes and dimensions to values by name.
     Raises DslError, beginning with the parameter's name, for whatever does not fit.
     """
     arrays: dict[str, Array] = {}
@@ -60,6 +64,7 @@ def bind(definition: Definition, given: Mapping[str, Any], read: Callable[[str, 
             _check_type(name, a, array, dtypes)
             arrays[name] = array
     dims = dimensions(definition.annotations, {n: x.shape for n, x in arrays.items()})
+    given = {**given, **(advise(arrays, {**{v: d for v, (_, d) in dtypes.items()}, **dims}) if advise else {})}
     consts = {name: _constant(definition, name, given, dims) for name in definition.consts}
     spec = Specialisation(tuple(consts.items()), tuple((v, d) for v, (_, d) in dtypes.items()), frozenset(absent),
                           tuple((n, units(x)) for n, x in arrays.items() if units(x)), frozenset(n for n, x in arrays.items() if aligned(x)))

@@ -79,7 +79,7 @@ def _command(commands: Any, name: str, help: str, examples: str, run: Callable[[
 def _kernel_words(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("kernel", metavar="KERNEL", help=_KERNEL)
     parser.add_argument("settings", metavar="NAME=VALUE", nargs="*", help=_SETTINGS)
-    parser.add_argument("--target", default=os.environ.get("DSLC_TARGET", "cpu"), help="target, see `dslc targets` (default: %(default)s)")
+    parser.add_argument("--target", default=os.environ.get("DSLC_TARGET", "cpu"), help="NAME or NAME:ARCHITECTURE, see `dslc targets` (default: %(default)s)")
 
 
 def _size_words(parser: argparse.ArgumentParser) -> None:
@@ -89,13 +89,16 @@ def _size_words(parser: argparse.ArgumentParser) -> None:
 def _run(commands: Any) -> None:
     p = _command(commands, "run", "run a kernel on random data, check its result, time it",
                  "dslc run gemm\ndslc run gemm T=bf16 U=f32 --size M=4096 --size N=512\ndslc run gemm epilogue=bias_gelu present=bias\n"
-                 "dslc run attention causal=true --size SQ=2048 --size SK=2048\ndslc run my_kernels.py:scale --json",
+                 "dslc run attention causal=true --size SQ=2048 --size SK=2048\ndslc run my_kernels.py:scale --json\n"
+                 "dslc run gemm --target NAME:ARCHITECTURE --emulate --mode random:3",
                  lambda a: report.run(a, sizes(a.size), _progress),
                  about="Random data from a fixed seed; the result is checked against numpy "
                  "(library kernels) or the interpreter; the median\n"
                  "time stands beside the least that this machine's measured limits allow, and beside what a user would call instead.")
     _kernel_words(p)
     _size_words(p)
+    p.add_argument("--emulate", action="store_true", help="run the target's source on this processor, checked for races, bounds and deadlock")
+    p.add_argument("--mode", metavar="MODE", help="when asynchronous work happens, emulated: late (default), early or random:SEED")
     p.add_argument("--repeat", type=_positive, metavar="N", help="timed calls (default: as many as fit 1.5 s)")
 
 
@@ -112,10 +115,13 @@ def _build(commands: Any) -> None:
 
 
 def _inspect(commands: Any) -> None:
-    p = _command(commands, "inspect", "what a kernel will do, before it runs: operations, bytes, scratch, least time",
-                 "dslc inspect gemm --size M=64\ndslc inspect attention causal=true --json", lambda a: report.inspect(a, sizes(a.size)))
+    p = _command(commands, "inspect", "what a kernel will do, before it runs: operations, bytes, scratch, least time, schedule, machine code",
+                 "dslc inspect gemm --size M=64\ndslc inspect attention causal=true --json\n"
+                 "dslc inspect gemm --target NAME:ARCHITECTURE --layout acc -o acc.svg", lambda a: report.inspect(a, sizes(a.size)))
     _kernel_words(p)
     _size_words(p)
+    p.add_argument("--layout", metavar="TILE", help="draw the layout of a tile instead, as SVG")
+    p.add_argument("-o", "--output", metavar="FILE", help="the file for --layout (default: print it)")
 
 
 def _ops(commands: Any) -> None:
@@ -141,7 +147,8 @@ def _targets(commands: Any) -> None:
 def _doctor(commands: Any) -> None:
     _command(commands, "doctor", "what dslc finds on this machine, and what is missing",
              "dslc doctor\nDSLC_CXX=clang++-18 dslc doctor", lambda a: report.doctor(a),
-             about="Compilers looked at and why one was chosen, the build cache, the processor, threads, packages.  Status 1 if a target has no compiler.")
+             about="Compilers looked at and why one was chosen, the build cache, the processor, threads, packages.\n"
+                   "Status 1 if a target has neither a compiler nor an emulator.")
 
 
 def _cache(commands: Any) -> None:

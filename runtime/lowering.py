@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dslc.annotations import read_annotations as parse_annotations
-from dslc.backend import Backend
+from dslc.backend import Backend, Target
 from dslc.definition import Definition, Specialisation
 from dslc.errors import DslError
 from dslc.frontend import build
@@ -16,6 +16,7 @@ from dslc.passes import run
 from dslc.render import Scope, environment, tidy
 from dslc.runtime.abi import fields, pack_format, written
 from dslc.runtime.races import accesses
+from dslc.schedule import Schedule
 from dslc.types import TensorType
 from dslc.verify import verify
 
@@ -37,11 +38,23 @@ def value_form(definition: Definition, spec: Specialisation) -> Kernel:
     return kernel
 
 
-def lower(kernel: Kernel, backend: Backend, observe: Observer | None = None) -> Kernel:
-    """The kernel in the form that the backend renders."""
+def lower(kernel: Kernel, backend: Backend, observe: Observer | None = None, *, architecture: str = "", schedule: Schedule | None = None) -> Kernel:
+    """The kernel in the form that the backend renders.  Passes read attributes "architecture" and, through `schedule_of`, "schedule".
+
+    The schedule, or none, stands before what the target itself would choose for the kernel.
+    """
+    architecture = architecture or next(iter(backend.architectures), "")
+    chosen = settled(kernel, Target(backend, architecture), schedule or Schedule())
+    kernel = kernel.having(architecture=architecture or None, schedule=chosen.rows() or None)
     if observe is not None:
         observe("front end", kernel)
     return run(kernel, backend.passes, extra=dict(backend.own_passes), observe=observe)
+
+
+def settled(kernel: Kernel, target: Target, schedule: Schedule) -> Schedule:
+    """The schedule with the target's own choice for this value form wherever it says nothing."""
+    own = target.backend.schedule
+    return schedule if own is None else schedule.over(own(kernel, target.architecture), f"the rules of {target.backend.name}")
 
 
 @dataclass(frozen=True)
@@ -70,15 +83,16 @@ def describe_call(kernel: Kernel, sites: Iterable[tuple[str, Any]]) -> dict[str,
             "wanted": [list(f) for f in kernel.attr("wanted", ())], "tensors": [p.name for p in kernel.params if isinstance(p.type, TensorType)]}
 
 
-def compile_entry(backend: Backend, kernel: Kernel, rendered: Rendered, origin: Kernel) -> Entry:
+def compile_entry(backend: Backend, kernel: Kernel, rendered: Rendered, origin: Kernel, mode: str = "") -> Entry:
     """The compiled kernel in the cache: found by content (source, headers, compiler, flags, machine, target, version), or built.
 
-    `origin` is its value form, from which races are told.
+    `origin` is its value form, from which races are told.  With a `mode` it is compiled for the emulator, once for all modes.
     """
-    toolchain = backend.toolchain
+    target = Target(backend, kernel.attr("architecture", ""), mode)
+    toolchain = target.toolchain
     sources = [part for name, text in sorted(rendered.files.items()) for part in (name, text)]
     headers = [path.read_text() for path in backend.header_files]
-    key = digest("kernel", VERSION, backend.name, toolchain.identity(), *sources, "headers", *headers)
+    key = digest("kernel", VERSION, str(target), "emulated" if mode else "", toolchain.identity(), *sources, "headers", *headers)
 
     def produce(folder: Path) -> dict[str, Any]:
         for name, text in rendered.files.items():

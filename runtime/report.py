@@ -15,21 +15,24 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from dslc.backend import backend_of, targets
+from dslc.backend import Target, backend_of, target_of, targets
 from dslc.definition import TileFunction
 from dslc.errors import DslError, check
-from dslc.ir import Kernel
+from dslc.ir import Kernel, walk
 from dslc.ops import OPS, OpDef
 from dslc.ops.table import REQUIRED
 from dslc.passes import run as run_passes
 from dslc.render import unspelled
 from dslc.text import parse, show
+from dslc.types import DType
 
 from .artifact import build_artifact
 from .cache import shared_cache
-from .ledger import Ledger, ledger, roofline
+from .kernel import as_told
+from .ledger import Ledger, roofline
 from .library import find_kernel, read_settings
-from .trial import Setup, Trial, compiler_of, lowered_for, setup, spread, threads, try_kernel
+from .lowering import compile_entry, render
+from .trial import Setup, Trial, compiler_of, counted, lowered_for, setup, spread, threads, try_kernel
 from .version import RELEASE
 
 Tell = Callable[[str], None]
@@ -80,12 +83,13 @@ def processor() -> tuple[str, list[str]]:
 def run(a: Namespace, sizes: Mapping[str, int], tell: Tell) -> int:
     """`dslc run`: 0 if the result is right, 1 if not."""
     kernel = find_kernel(a.kernel)
+    target = target_of(a.target, a.mode or "late") if a.emulate or a.mode else as_told(a.target)
     s = setup(kernel, read_settings(kernel, a.settings), sizes)
-    t = try_kernel(kernel, s, a.target, a.repeat, tell)
+    t = try_kernel(kernel, s, target, a.repeat, tell)
     tell("")
-    row = compiler_of(a.target)
-    machine = {"processor": processor()[0], "threads": threads(), "target": a.target, "compiler": row["name"], "compiler_version": row["version"],
-               "flags": row.get("flags", ""), "dslc": RELEASE, "numpy": version("numpy")}
+    row = compiler_of(target)
+    machine = {"processor": processor()[0], "threads": threads(), "target": str(target), "emulated": target.mode, "compiler": row["name"],
+               "compiler_version": row["version"], "flags": row.get("flags", ""), "dslc": RELEASE, "numpy": version("numpy")}
     if a.json:
         _print_json({"kernel": kernel.__name__, **_settings(s), "machine": machine, **_figures(t)})
     else:
@@ -100,6 +104,8 @@ def _settings(s: Setup) -> dict[str, Any]:
 
 def _figures(t: Trial) -> dict[str, Any]:
     m = median(t.times)
+    if t.emulated:
+        return {"right": t.right, "against": t.against, "emulated_s": m, "outputs": [asdict(v) for v in t.verdicts], "operations": t.operations}
     out = {"right": t.right, "against": t.against, "load_before": t.load, "first_call_s": t.first_call, **_summary(t.times),
            "outputs": [asdict(v) for v in t.verdicts],
            "operations": t.operations, "gflops": t.operations / m / 1e9, "compulsory_bytes": t.ledger.compulsory, "gbytes_per_s": t.ledger.compulsory / m / 1e9,
@@ -120,6 +126,9 @@ def _run_text(name: str, t: Trial, machine: Mapping[str, Any]) -> str:
     rows = [("on", f"{machine['processor']}, {machine['threads']} thread{'s' if machine['threads'] != 1 else ''}, target {machine['target']}"),
             ("with", f"{machine['compiler_version']}"), ("first call", f"{scaled(t.first_call, 's')}: compile or find in the cache, load, run")]
     rows += [("result", _verdict(v, t.against)) for v in t.verdicts]
+    if t.emulated:
+        rows[2] = ("emulated", f"{machine['emulated']}, in {scaled(m, 's')} with what had to be compiled, which says nothing of the device")
+        return f"{name}  {' '.join(words)}\n{_table(rows)}"
     rows.append(("time", f"{scaled(m, 's')} median of {len(t.times)}, {scaled(min(t.times), 's')} least, +-{100 * spread(t.times):.1f} % between quartiles"))
     rate = f"{t.operations / m / 1e9:.4g} GFLOP/s, " if t.operations else ""
     rows.append(("speed", f"{rate}{t.ledger.compulsory / m / 1e9:.3g} GB/s of arguments read and written once"))
@@ -178,20 +187,53 @@ def build(a: Namespace, tell: Tell) -> int:
 
 def inspect(a: Namespace, sizes: Mapping[str, int]) -> int:
     """`dslc inspect`."""
-    kernel = find_kernel(a.kernel)
+    kernel, target = find_kernel(a.kernel), target_of(a.target)
     s = setup(kernel, read_settings(kernel, a.settings), sizes)
-    placed, dims = lowered_for(kernel, s, a.target)
-    counts = ledger(placed, dims, {n: v for n, v in s.given.items() if not hasattr(v, "dtype")})
-    limits = backend_of(a.target).peak()
+    s, steered, origin, placed = lowered_for(kernel, s, target)
+    if a.layout is not None:
+        return _draw(target, placed, a.layout, a.output)
+    chosen = kernel.chosen(steered, origin)
+    counts = counted(s, steered, placed)
+    limits = target.backend.peak()
     roof = roofline(counts.flops, counts.compulsory, limits, counts.dtype())
+    code = _machine_code(target, placed, origin)
     if a.json:
-        _print_json({"kernel": kernel.__name__, "target": a.target, **_settings(s), **counts.as_data(), "limits_measured_here": dict(limits),
-                     "compute_s": roof.compute, "memory_s": roof.memory, "bound": roof.bound})
+        origins = dict(chosen.origins)
+        data = [{"path": list(path), "value": _word(v) if isinstance(v, TileFunction | DType) else v, "from": origins.get(path, "")}
+                for path, v in chosen.items()]
+        _print_json({"kernel": kernel.__name__, "target": str(target), **_settings(s), **counts.as_data(), "limits_measured_here": dict(limits),
+                     "compute_s": roof.compute, "memory_s": roof.memory, "bound": roof.bound, "schedule": data, "machine_code": code})
         return 0
     words = [*(f"{n}={d}" for n, d in s.dtypes.items()), *(f"{n}={_word(v)}" for n, v in s.numbers.items())]
-    print(f"{kernel.__name__} for {a.target}: {' '.join(words)}\n{_table(_ledger_rows(counts))}")
+    print(f"{kernel.__name__} for {target}: {' '.join(words)}\n{_table(_ledger_rows(counts))}")
     times = [f"{scaled(x, 's')} by {what}" for x, what in ((roof.compute, "multiply-adds"), (roof.memory, "memory")) if x is not None]
     print(_table([("least time", f"{', '.join(times) or 'unknown'} (limits measured here)")]))
+    rows = [(".".join(path), _word(v), f"({dict(chosen.origins).get(path, '')})") for path, v in chosen.items()]
+    print(f"schedule\n{_table(rows)}" if rows else "schedule: nothing is said of this kernel, by the program or by the target")
+    print(f"machine code\n{code}" if code else "", end="\n" if code else "")
+    return 0
+
+
+def _machine_code(target: Target, placed: Kernel, origin: Kernel) -> str:
+    """What the target says of the compiled kernel; why it cannot, where it cannot; nothing if it never does."""
+    backend = target.backend
+    if backend.inspect is None:
+        return ""
+    try:
+        return backend.inspect(compile_entry(backend, placed, render(backend, placed), origin).path, placed, target.architecture).rstrip()
+    except DslError as e:
+        return f"  unknown: {e.message}"
+
+
+def _draw(target: Target, placed: Kernel, tile: str, file: str | None) -> int:
+    check(target.backend.draw is not None, f"target {target.backend.name} draws no layouts")
+    text = target.backend.draw(placed, tile) if target.backend.draw is not None else None
+    names = dict.fromkeys(v.name for op in walk(placed.body) for v in (*op.results, *op.into) if v.tile.shape)
+    check(text is not None, f"{placed.name} has no layout to draw of a tile {tile!r}", hint=f"tiles: {', '.join(names)}")
+    if file is None:
+        print(text)
+    else:
+        Path(file).write_text(str(text))
     return 0
 
 
@@ -272,26 +314,28 @@ def targets_known(a: Namespace) -> int:
     data: list[dict[str, Any]] = []
     for name in targets():
         backend = backend_of(name)
-        rows = backend.toolchain.report()
+        rows = backend.toolchain_for().report()
         chosen = next((r for r in rows if r["chosen"]), None)
-        data.append({"name": name, "compiler": chosen["version"] if chosen else None, "lacks": sorted(backend.lacks | unspelled(backend)),
+        data.append({"name": name, "architectures": list(backend.architectures), "emulated": backend.emulator is not None,
+                     "compiler": chosen["version"] if chosen else None, "lacks": sorted(backend.lacks | unspelled(backend)),
                      "devices": list(backend.devices or (backend.name,)), "passes": list(backend.passes)})
     if a.json:
         _print_json(data)
     else:
-        print(_table([("target", "compiler", "arrays on", "lacks"), *((d["name"], d["compiler"] or "none: see `dslc doctor`", ", ".join(d["devices"]),
-                                                                        ", ".join(d["lacks"]) or "nothing") for d in data)], ""))
+        print(_table([("target", "architectures", "compiler", "arrays on", "lacks"), *(
+            (d["name"], ", ".join(d["architectures"]) or "-", d["compiler"] or f"none{', emulated' * d['emulated']}: see `dslc doctor`",
+             ", ".join(d["devices"]), ", ".join(d["lacks"]) or "nothing") for d in data)], ""))
     return 0
 
 
 def doctor(a: Namespace) -> int:
-    """`dslc doctor`: 1 if a target has no compiler."""
+    """`dslc doctor`: 1 if a target has neither a compiler nor an emulator."""
     name, features = processor()
-    compilers = {t: backend_of(t).toolchain.report() for t in targets()}
+    compilers = {t: backend_of(t).toolchain_for().report() for t in targets()}
     packages = {p: _version(p) for p in _PACKAGES}
     variables = {n: v for n, v in sorted(os.environ.items()) if n.startswith("DSLC_")}
     system = f"Python {platform.python_version()}, {platform.system()} {platform.machine()}"
-    without = [t for t, rows in compilers.items() if not any(r["chosen"] for r in rows)]
+    without = [t for t, rows in compilers.items() if not any(r["chosen"] for r in rows) and backend_of(t).emulator is None]
     if a.json:
         _print_json({"dslc": RELEASE, "system": system, "processor": name, "features": features, "threads": threads(), "packages": packages,
                      "compilers": compilers, "cache": shared_cache().info(), "variables": variables})
@@ -303,7 +347,9 @@ def doctor(a: Namespace) -> int:
     for t, rows in compilers.items():
         print(f"compilers for {t}, in the order looked at: * is used, + would work, - does not")
         print(_table([("*" if r["chosen"] else "+" if r["found"] else "-", r["name"], r["version"] or r["reason"], r["why"] * r["found"]) for r in rows]))
-        if t in without:
+        if t not in without and not any(r["chosen"] for r in rows):
+            print("  missing: its compiler; DSLC_EMULATE=1 runs its kernels on this processor")
+        elif t in without:
             print("  missing: a C++ compiler; apt-get install g++, or pip install 'dslc[toolchains]', or set DSLC_CXX")
     return 1 if without else 0
 

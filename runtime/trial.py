@@ -3,20 +3,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median, quantiles
 from time import perf_counter, sleep
 from typing import Any
 
 import ml_dtypes
 import numpy as np
-from dslc.backend import backend_of
+from dslc.backend import Target, target_of
 from dslc.dims import dim_names, dim_text, evaluate
 from dslc.errors import DslError, check
 from dslc.ir import Kernel
 from dslc.types import DTYPES, DType
 
-from .kernel import TileKernel
+from .kernel import Steered, TileKernel
 from .ledger import Ledger, Roofline, ledger, roofline
 from .library import Example, Expected, example_of
 
@@ -149,20 +149,25 @@ class Trial:
     limits: Mapping[str, float]
     roof: Roofline
     load: float                                             # processes that wanted to run in the minute before
+    emulated: bool = False                                  # then the one time is the emulator's, and nothing is compared with it
 
     @property
     def right(self) -> bool:
         return not any(v.wrong for v in self.verdicts)
 
 
-def lowered_for(kernel: TileKernel, s: Setup, target: str) -> tuple[Kernel, dict[str, int]]:
-    """The placed kernel that a call on this data would render, and its dimensions."""
-    given = {n: v for n, v in s.given.items()}
-    b = kernel.bound((), {**given, **s.named})
-    return kernel.lowered(target, b.spec), b.dims
+def lowered_for(kernel: TileKernel, s: Setup, target: str | Target) -> tuple[Setup, Steered, Kernel, Kernel]:
+    """The setup with the constants of its schedule, how a call on this data is steered, its value form and its placed form."""
+    steered = kernel.steer(target, (), {**s.given, **s.named})
+    return replace(s, numbers={**s.numbers, **dict(steered.schedule.consts)}), steered, *kernel.lower(steered)
 
 
-def try_kernel(kernel: TileKernel, s: Setup, target: str, repeat: int | None, tell: Callable[[str], None]) -> Trial:
+def counted(s: Setup, steered: Steered, placed: Kernel) -> Ledger:
+    """The ledger of a call on this data."""
+    return ledger(placed, steered.binding.dims if steered.binding else {}, {n: v for n, v in s.given.items() if not hasattr(v, "dtype")})
+
+
+def try_kernel(kernel: TileKernel, s: Setup, target: str | Target, repeat: int | None, tell: Callable[[str], None]) -> Trial:
     """Call, check, time.  DslError if the kernel does not compile or refuses the data."""
     got = {n: v.copy() if isinstance(v, np.ndarray) else v for n, v in s.given.items()}
     load = os.getloadavg()[0]
@@ -170,8 +175,8 @@ def try_kernel(kernel: TileKernel, s: Setup, target: str, repeat: int | None, te
     start = perf_counter()
     kernel(**got, **s.named, target=target)
     first_call = perf_counter() - start
-    placed, dims = lowered_for(kernel, s, target)
-    counts = ledger(placed, dims, {n: v for n, v in s.given.items() if not isinstance(v, np.ndarray)})
+    s, steered, _, placed = lowered_for(kernel, s, target)
+    counts = counted(s, steered, placed)
     tell("checking the result")
     defaults = {n: v for n, v in kernel.definition.defaults.items() if n not in s.given}
     if s.example is not None:
@@ -182,12 +187,15 @@ def try_kernel(kernel: TileKernel, s: Setup, target: str, repeat: int | None, te
     peer_name, peer_of = (s.example.peer if s.example and s.example.peer else ("", lambda _given: None))
     peer = peer_of({**defaults, **s.given, **s.numbers})
     tell("timing")
-    times, *others = timed([lambda: kernel(**got, **s.named, target=target), *([peer] if peer else [])], repeat)
+    emulated = bool(target_of(target).mode)
+    peer = None if emulated else peer
+    times, *others = [(first_call,)] if emulated else timed([lambda: kernel(**got, **s.named, target=target), *([peer] if peer else [])], repeat)
     tell("measuring the limits of this machine")
-    limits = backend_of(target).peak()
+    limits = {} if emulated else target_of(target).backend.peak()
     operations = s.example.operations(s.numbers) if s.example and s.example.operations else counts.flops
     roof = roofline(operations, counts.compulsory, limits, counts.dtype())
-    return Trial(s, verdicts, against, first_call, times, peer_name if peer else "", others[0] if others else (), operations, counts, limits, roof, load)
+    return Trial(s, verdicts, against, first_call, times, peer_name if peer else "", others[0] if others else (), operations, counts, limits, roof, load,
+                 emulated)
 
 
 def timed(calls: Sequence[Callable[[], Any]], repeat: int | None = None, seconds: float = TRIAL_SECONDS) -> list[tuple[float, ...]]:
@@ -223,9 +231,9 @@ def threads() -> int:
     return int(os.environ.get("DSLC_THREADS") or 0) or len(os.sched_getaffinity(0))
 
 
-def compiler_of(target: str) -> dict[str, Any]:
+def compiler_of(target: str | Target) -> dict[str, Any]:
     """The chosen row of the target's toolchain report; DslError if it has none."""
-    rows = backend_of(target).toolchain.report()
+    rows = target_of(target).toolchain.report()
     row = next((r for r in rows if r["chosen"]), None)
     if row is None:
         raise DslError(f"target {target} has no compiler here", hint="dslc doctor")

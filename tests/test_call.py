@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from dslc import DslError, const, tile, tile_function, tile_kernel
-from dslc.backends.cpu.toolchain import find_compiler
+from dslc.backends.common.toolchain import find_compiler
 from dslc.runtime import lowering
 
 f32 = np.float32

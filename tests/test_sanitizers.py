@@ -54,7 +54,7 @@ SHORT = """
 import ctypes, numpy as np
 from dslc.backends.cpu.library import CppToolchain
 from pathlib import Path
-from dslc.backends.cpu.toolchain import compile, find_compiler
+from dslc.backends.common.toolchain import compile, find_compiler
 folder = Path(r"{folder}")
 (folder / "k.cpp").write_text('extern "C" __attribute__((visibility("default"))) float k(const float *p, long n) {{ return p[n]; }}')
 compile(find_compiler(), [folder / "k.cpp"], folder / "k.so")

@@ -11,7 +11,7 @@ from typing import Any
 
 import dslc
 import pytest
-from dslc.backends.cpu.toolchain import Compiler, all_compilers
+from dslc.backends.common.toolchain import Compiler, all_compilers
 from specification import COPY, check_names, checks, spec_modules
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"

@@ -10,8 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from dslc.backends.cpu import toolchain
-from dslc.backends.cpu.toolchain import STRICT, Compiler, all_compilers, candidates, compile, explain, find_compiler
+from dslc.backends.common import toolchain
+from dslc.backends.common.toolchain import STRICT, Compiler, all_compilers, candidates, compile, explain, find_compiler
 from dslc.errors import DslError
 from dslc.runtime.cache import Cache, NoSpace, shared_cache
 
@@ -129,7 +129,7 @@ def test_a_compiler_is_tried_once_for_all_processes(clean: Path, tmp_path: Path)
     assert find_compiler() is find_compiler() and find_compiler().name == "g++"
     once = calls.read_text()
     code = ("import importlib.util as u; f = u.find_spec; u.find_spec = lambda n: None if n == 'ziglang' else f(n); "
-            "from dslc.backends.cpu.toolchain import *; print(find_compiler().identity)")
+            "from dslc.backends.common.toolchain import *; print(find_compiler().identity)")
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert calls.read_text() == once and out.strip() == find_compiler().identity
 

@@ -1,1 +1,1 @@
-"""Text shared by targets of the C family; not a target."""
+"""What targets share, written for sharing: no target is built on another's."""

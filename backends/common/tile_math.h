@@ -14,14 +14,14 @@
 
 // x * y + z. Both forms stay within the bounds below; the fused one is faster where it is an instruction.
 DSLC_FN f32 madd(f32 x, f32 y, f32 z) {
-#if defined(__FMA__) || defined(__ARM_FEATURE_FMA) || defined(__FP_FAST_FMAF)
+#if defined(__FMA__) || defined(__ARM_FEATURE_FMA) || defined(__CUDA_ARCH__) || defined(__FP_FAST_FMAF)
     return __builtin_fmaf(x, y, z);
 #else
     return x * y + z;
 #endif
 }
 DSLC_FN f64 madd(f64 x, f64 y, f64 z) {
-#if defined(__FMA__) || defined(__ARM_FEATURE_FMA) || defined(__FP_FAST_FMA)
+#if defined(__FMA__) || defined(__ARM_FEATURE_FMA) || defined(__CUDA_ARCH__) || defined(__FP_FAST_FMA)
     return __builtin_fma(x, y, z);
 #else
     return x * y + z;
@@ -57,6 +57,15 @@ DSLC_FN f64 scaled(f64 p, f64 biased) {
 // ---------------------------------------------------------------- exp2, exp
 // x = n + f, |f| <= 1/2: 2^x = 2^n (1 + f ln2 + f^2 q(f)). q: degree 3, fit 2^-23.2 relative to 2^f.
 // Outside the clamp the result is 0 or infinity, which the ends of the clamp give too. Measured 2^-22.5 relative.
+// A target with instructions for powers and logarithms defines six functions of f32 itself, after this file.
+#ifdef DSLC_NATIVE_FUNCTIONS
+DSLC_FN f32 exp2_(f32 x);
+DSLC_FN f32 exp_(f32 x);
+DSLC_FN f32 log2_(f32 x);
+DSLC_FN f32 log_(f32 x);
+DSLC_FN f32 sigmoid_(f32 x);
+DSLC_FN f32 rsqrt_(f32 x);
+#else
 DSLC_FN f32 exp2_(f32 x) {
     x = clamped(x, -151.0f, 129.0f);
     f32 biased = x + round_bias_f32, f = x - (biased - round_bias_f32);
@@ -73,6 +82,7 @@ DSLC_FN f32 exp_unclamped(f32 x) {
     return scaled(madd(r, madd(r, q, 1.0f), 1.0f), biased);
 }
 DSLC_FN f32 exp_(f32 x) { return exp_unclamped(clamped(x, -105.0f, 89.0f)); }
+#endif
 
 // (e^r - 1 - r) / r^2 for |r| <= ln2 / 2. Degree 9, fit 2^-55.6 relative to e^r - 1.
 DSLC_FN f64 exp_tail(f64 r) {
@@ -122,6 +132,7 @@ template <class T> DSLC_FN T logarithm_domain(T x, T result) {
     return x == infinity ? x : result;
 }
 
+#ifndef DSLC_NATIVE_FUNCTIONS
 // log(1 + f) = f - f^2 / 2 + f^3 q(f), 1 + f = m. q: degree 6, fit 2^-24.9 relative to log(1 + f). Measured 2^-23.2 relative.
 DSLC_FN f32 log_(f32 x) {
     f32 e, f = split_exponent(x, &e) - 1.0f, square = f * f;
@@ -139,6 +150,7 @@ DSLC_FN f32 log2_(f32 x) {
     f32 tail = madd(f, 0x1.4ae0cp-26f, f * f * q);
     return logarithm_domain(x, madd(f, 0x1.715476p+0f, tail) + e);
 }
+#endif
 
 // log(m) = 2 atanh(s), s = (m - 1) / (m + 1), as 2 s + s^3 q(s^2). q: degree 6, fit 2^-59.5 relative to log(m).
 DSLC_FN f64 log_of_mantissa(f64 m) {
@@ -159,7 +171,9 @@ DSLC_FN f64 log2_(f64 x) {
 // ---------------------------------------------------------------- sigmoid, tanh, erf
 // With e = exp(-|x|): 1 / (1 + e), or e / (1 + e) left of zero; nothing overflows. Measured 2^-21.9 relative.
 template <class T> DSLC_FN T sigmoid_of(T x, T e) { return (x < 0 ? e : (T)1) / ((T)1 + e); }
+#ifndef DSLC_NATIVE_FUNCTIONS
 DSLC_FN f32 sigmoid_(f32 x) { return sigmoid_of(x, exp_unclamped(clamped(-__builtin_fabsf(x), -105.0f, 0.0f))); }
+#endif
 DSLC_FN f64 sigmoid_(f64 x) { return sigmoid_of(x, exp_unclamped(clamped(-__builtin_fabs(x), -746.0, 0.0))); }
 
 // e^x - 1 for -20 <= x <= 0 with the relative accuracy of the result: x = n ln2 + r, 2^n (e^r - 1) + (2^n - 1).
@@ -245,7 +259,9 @@ DSLC_FN f64 cos_(f64 x) { return sin_shifted(x, (u64)1); }
 // The square root is correctly rounded, by the instruction. Its reciprocal rounds twice: at most 2^-23.
 DSLC_FN f32 sqrt_(f32 x) { return __builtin_sqrtf(x); }
 DSLC_FN f64 sqrt_(f64 x) { return __builtin_sqrt(x); }
+#ifndef DSLC_NATIVE_FUNCTIONS
 DSLC_FN f32 rsqrt_(f32 x) { return 1.0f / __builtin_sqrtf(x); }
+#endif
 DSLC_FN f64 rsqrt_(f64 x) { return 1.0 / __builtin_sqrt(x); }
 
 #endif

@@ -55,21 +55,30 @@ DSLC_FN i8 i4_from_bits(u32 bits) { return (i8)((i32)((bits & 15) ^ 8) - 8); }
 // ---------------------------------------------------------------- narrow float to f32, exact
 // The exponent is re-biased by an addition. A subnormal has no leading one: given one (the exponent of the smallest
 // normal number), the subtraction of that number normalises it exactly.
+// A target whose machine converts in an instruction says so, and defines these after this file.
+#ifdef DSLC_NATIVE_F16
+DSLC_FN f32 widen(f16 x);
+#else
 DSLC_FN f32 widen(f16 x) {
     u32 a = (u32)x.bits & 0x7fff, shifted = a << 13;
     u32 normal = shifted + ((a < 0x7c00 ? 112u : 224u) << 23);     // 112 = 127 - 15; infinity and NaN move by twice that
     u32 small = bits_of(f32_of(shifted + (113u << 23)) - 0x1p-14f);
     return f32_of((a < 0x400 ? small : normal) | ((u32)x.bits & 0x8000) << 16);
 }
+#endif
 
 DSLC_FN f32 widen(bf16 x) { return f32_of((u32)x.bits << 16); }
 
+#ifdef DSLC_NATIVE_F8
+DSLC_FN f32 widen(f8e4m3 x);
+#else
 DSLC_FN f32 widen(f8e4m3 x) {
     u32 a = (u32)x.bits & 0x7f, shifted = a << 20;
     u32 normal = a == 0x7f ? 0x7fc00000u : shifted + (120u << 23); // 120 = 127 - 7
     u32 small = bits_of(f32_of(shifted + (121u << 23)) - 0x1p-6f);
     return f32_of((a < 8 ? small : normal) | ((u32)x.bits & 0x80) << 24);
 }
+#endif
 
 DSLC_FN f32 widen(f8e5m2 x) { return widen(f16{(u16)((u32)x.bits << 8)}); }
 
@@ -91,16 +100,26 @@ template <int bits, int mantissa, int bias> DSLC_FN u32 narrowed(f32 x, u32 limi
     return (a < rebias + (1u << 23) ? small : normal) | (u & 0x80000000) >> (32 - bits);
 }
 
-DSLC_FN f16 f16_from(f32 x) { return f16{(u16)narrowed<16, 10, 15>(x, 0x7c00, 0x7e00)}; }
+#ifdef DSLC_NATIVE_F8
+DSLC_FN f8e4m3 f8e4m3_from(f32 x, u32 limit);
+DSLC_FN f8e5m2 f8e5m2_from(f32 x, u32 limit);
+#else
 DSLC_FN f8e4m3 f8e4m3_from(f32 x, u32 limit) { return f8e4m3{(u8)narrowed<8, 3, 7>(x, limit, 0x7f)}; }
 DSLC_FN f8e5m2 f8e5m2_from(f32 x, u32 limit) { return f8e5m2{(u8)narrowed<8, 2, 15>(x, limit, 0x7e)}; }
+#endif
 
+#ifdef DSLC_NATIVE_F16
+DSLC_FN f16 f16_from(f32 x);
+DSLC_FN bf16 bf16_from(f32 x);
+#else
+DSLC_FN f16 f16_from(f32 x) { return f16{(u16)narrowed<16, 10, 15>(x, 0x7c00, 0x7e00)}; }
 DSLC_FN bf16 bf16_from(f32 x) {
     u32 u = bits_of(x);
     u32 r = (u + 0x7fff + (u >> 16 & 1)) >> 16;
     r = (u & 0x7fffffff) > 0x7f800000 ? (u >> 16 & 0x8000) | 0x7fc0 : r;
     return bf16{(u16)r};
 }
+#endif
 
 // f64 to f32, inexact results to the neighbour with an odd last bit: a later rounding to at most 22 bits then gives what one
 // rounding from f64 would (Boldo and Melquiond 2008, round to odd is innocuous with two spare bits).
@@ -209,8 +228,10 @@ template <class To, class From> DSLC_FN To int_saturate(From x, To lo = IntegerR
 // Division rounds to minus infinity. Undefined cases must not trap: x // 0 is 0, lowest // -1 wraps to lowest.
 template <class T> DSLC_FN T floor_div(T a, T b) {
     typedef typename Unsigned<T>::type U;
+#ifndef __CUDACC__                                           // which cannot be asked what is constant
     if (__builtin_constant_p(b) && b > 0 && (b & (T)(b - 1)) == 0)
         return (T)(a >> __builtin_ctzll((u64)b));            // vectorises; the division below cannot
+#endif
     if (b == 0)
         return 0;
     if (IntegerRange<T>::is_signed && b == (T)-1)
@@ -221,8 +242,10 @@ template <class T> DSLC_FN T floor_div(T a, T b) {
 
 // The remainder has the divisor's sign; x % 0 is 0.
 template <class T> DSLC_FN T floor_mod(T a, T b) {
+#ifndef __CUDACC__
     if (__builtin_constant_p(b) && b > 0 && (b & (T)(b - 1)) == 0)
         return (T)(a & (T)(b - 1));
+#endif
     if (b == 0 || (IntegerRange<T>::is_signed && b == (T)-1))
         return 0;
     T r = (T)(a % b);
@@ -242,7 +265,9 @@ template <class T> DSLC_FN T shift_right(T a, T n) {
 
 // GCC vectorises its builtin only with AVX512-VPOPCNTDQ; sums of ever wider bit fields vectorise everywhere.
 DSLC_FN i32 popcount_32(u32 x) {
-#if defined(__clang__) || defined(__AVX512VPOPCNTDQ__)
+#if defined(__CUDA_ARCH__)
+    return __popc(x);
+#elif defined(__clang__) || defined(__AVX512VPOPCNTDQ__)
     return __builtin_popcount(x);
 #else
     x = x - (x >> 1 & 0x55555555u);

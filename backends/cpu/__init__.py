@@ -7,18 +7,12 @@ from dslc.backend import Backend
 from dslc.runtime.deferred import deferred
 from dslc.types import DTYPES
 
+from ..common.arguments import KEYWORDS
 from .library import HEADERS, CppToolchain
 
 _describe, _frame, _limits, _windows = (deferred(f"dslc.backends.cpu.{name}") for name in ("describe", "frame", "limits", "windows"))
 
 _SUB_BYTE = {"u1": "u8", "u2": "u8", "u4": "u8", "i4": "i8", "index": "index_t"}
-# What no C++ name may be, members of the argument block among them.
-KEYWORDS = frozenset("""
-alignas alignof and and_eq asm auto bitand bitor bool break case catch char class compl concept const constexpr consteval constinit continue co_await
-co_return co_yield decltype default delete do double dynamic_cast else enum explicit export extern false float for friend goto if inline int long
-mutable namespace new noexcept not not_eq nullptr operator or or_eq private protected public register reinterpret_cast requires return short signed
-sizeof static static_assert static_cast struct switch template this thread_local throw true try typedef typeid typename union unsigned using virtual
-void volatile wchar_t while xor xor_eq errno NULL INFINITY NAN """.split())
 # What generated names must not take besides: words of the headers and skeletons.
 _RESERVED = KEYWORDS | frozenset("""
 e e0 e1 e2 e3 e4 e5 e6 e7 e8 e9 arguments packed first last memory scratch panels

@@ -7,8 +7,9 @@ from typing import Any
 
 from dslc.ir import Op, Operand, Value
 from dslc.render import Scope
-from dslc.types import DTYPES, DType, TileType, broadcast_shapes
+from dslc.types import TileType, broadcast_shapes
 
+from ..common.conversion import cast, unsigned
 from .access import atomic, load, store
 from .nests import AXIS_NAME, block, element, nest, spread, term
 
@@ -193,7 +194,7 @@ def _unpack(op: Op, scope: Scope) -> Context:
     word = element(_name(x, scope), loops.terms((*t.strides, 0)))
     kind = "bool" if dtype.kind == "b" else "signed" if dtype.name == "i4" else "unsigned"
     return {"loops": loops.loops(), "to": element(scope.name(into), loops.terms(to)), "word": word, "type": scope.type(dtype), "field": loops.coordinate(rank),
-            "width": dtype.bits, "kind": kind, "of": scope.type(_unsigned(t.dtype))}
+            "width": dtype.bits, "kind": kind, "of": scope.type(unsigned(t.dtype))}
 
 
 def _pack(op: Op, scope: Scope) -> Context:
@@ -204,13 +205,8 @@ def _pack(op: Op, scope: Scope) -> Context:
     word_strides = (*t.strides[:-1], t.strides[-1] * step[1])
     loops = nest(out.shape, range(len(out.shape)), [out.strides, word_strides])
     at = [*loops.terms(word_strides), term(AXIS_NAME, t.strides[-1] * step[0])]
-    return {"loops": loops.loops(vector=False), "word": scope.fresh("word"), "type": scope.type(_unsigned(dtype)), "field": AXIS_NAME, "n": n,
+    return {"loops": loops.loops(vector=False), "word": scope.fresh("word"), "type": scope.type(unsigned(dtype)), "field": AXIS_NAME, "n": n,
             "width": t.dtype.bits, "to": element(scope.name(into), loops.terms(out.strides)), "value": element(_name(x, scope), at)}
-
-
-def _unsigned(dtype: DType) -> DType:
-    from_name = {"i8": "u8", "i16": "u16", "i32": "u32", "i64": "u64", "index": "u64"}
-    return DTYPES[from_name.get(dtype.name, dtype.name)]
 
 
 def _dot(op: Op, scope: Scope) -> Context:
@@ -244,31 +240,8 @@ def panel_bytes(op: Op, scope: Scope) -> str:
     return str(8 * 5 * prod(broadcast_shapes(*tiles)) + 64) if tiles else ""
 
 
-# ---------------------------------------------------------------- conversion
-def _cast(op: Op, scope: Scope) -> Context:
-    source, to, mode = op.args[0].tile.dtype, op.attr("dtype"), op.attr("round") or "rne"  # type: ignore[union-attr]
-    how, via = "plain", ""
-    if source.kind == "f":
-        if to.kind == "i":
-            how = "to integer" if to.bits >= 8 else "to field"
-        elif source.bits < 32 or to.bits < 32:
-            how = "widen" if to.bits >= 32 else "convert"
-            if to.bits == 8 and op.attr("saturate") is not False:
-                how, via = "saturate", "f64" if source.bits == 64 else "f32"
-    elif to.kind == "f" and to.bits < 32:
-        exact = source.bits <= 16                           # an i16 or narrower is exact in f32
-        how, via = ("saturate" if to.bits == 8 and op.attr("saturate") is not False else "convert through"), "f32" if exact else "f64"
-    elif to.kind == "i" and source.kind == "i":
-        if op.attr("saturate"):
-            how = "clip"
-        elif to.bits < 8:
-            how = "wrap unsigned" if not to.signed else "wrap signed"
-    return {"how": how, "via": via, "rounding": mode, "lo": to.lo if to.kind == "i" else 0, "hi": to.hi if to.kind == "i" else 0,
-            "narrow": source.kind == "f" and source.bits < 32}
-
-
 DESCRIBE: dict[str, Callable[[Op, Scope], Context]] = {
     "alloc": _alloc, "view": _view, "barrier": lambda _op, _scope: {}, "copy": _elements, "full": _elements, "broadcast": _elements, "transpose": _elements,
     "reshape": _elements, "split": _elements, "iota": _iota, "concat": _concat, "map": _map, "cumsum": _cumsum, "segment_sum": _segment_sum, "take": _take,
-    "pack": _pack, "unpack": _unpack, "dot": _dot, "cast": _cast, "load": load, "store": store,
+    "pack": _pack, "unpack": _unpack, "dot": _dot, "cast": cast, "load": load, "store": store,
     **dict.fromkeys(("sum", "max", "min", "argmax", "argmin"), _reduction), **dict.fromkeys(("atomic_add", "atomic_min", "atomic_max"), atomic)}

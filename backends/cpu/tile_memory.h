@@ -2,15 +2,11 @@
 // A tensor's elements are addressed by an offset in elements, which is formed only for coordinates inside the tensor.
 #ifndef DSLC_MEMORY_H
 #define DSLC_MEMORY_H
+#include "tile_bounds.h"
 #include "tile_types.h"
 
 #define DSLC_VECTOR _Pragma("omp simd")
 
-DSLC_FN bool within(index_t i, index_t n) { return i >= 0 && i < n; }  // n may be negative: a stop is
-DSLC_FN index_t least(index_t a, index_t b) { return a < b ? a : b; }
-DSLC_FN index_t most(index_t a, index_t b) { return a > b ? a : b; }
-// Whether n elements from `start` on all lie in 0..size-1.
-DSLC_FN bool spans(index_t start, index_t n, index_t size) { return start >= 0 && start + n <= size; }
 // A tile read where it stands: in its tensor, or in a padded copy.
 template <class T> struct Window {
     const T *data;
@@ -61,18 +57,6 @@ template <int N, class T> DSLC_FN void store_row(T *tensor, index_t offset, inde
         __builtin_memcpy(tensor + offset, from, N * sizeof(T));
     else
         for (index_t c = 0; c < N; ++c) tensor[offset + c * stride] = from[c * step];
-}
-
-// ---------------------------------------------------------------- packed tensors: fields of `bits` bits, F to a word
-template <class W> DSLC_FN u32 get_field(W word, index_t n, int bits) { return (u32)(word >> (n * bits)) & ((1u << bits) - 1); }
-template <class W> DSLC_FN W put_field(W word, index_t n, int bits, u32 value) {
-    const W mask = (W)(((W)1 << bits) - 1);
-    return (W)((word & ~(W)(mask << (n * bits))) | (W)((W)(value & mask) << (n * bits)));
-}
-// Whether elements start..start+n-1, clipped to 0..size-1, are whole words of F fields.
-DSLC_FN bool whole_words(index_t start, index_t n, index_t size, index_t F) {
-    const index_t first = most(start, 0), last = least(start + n, size);
-    return first >= last || (first % F == 0 && last % F == 0);
 }
 
 // ---------------------------------------------------------------- reductions along one axis

@@ -1,0 +1,29 @@
+"""What a machine of this family does where no schedule says otherwise: rules from shapes and dtypes, without search."""
+from __future__ import annotations
+
+from dslc.ir import Kernel, Op, walk
+from dslc.schedule import schedule_of
+from dslc.types import TileType
+
+from .spread import power_of_two
+
+LEAST, MOST = 64, 512           # workers of a program: two warps hide each other's latency; more than 512 leave each under 128 registers
+SLOTS = 32                      # elements of the largest tile that one worker may hold before more workers are asked for
+
+
+def workers(kernel: Kernel, lanes: int) -> int:
+    """Workers of a program: as scheduled, or enough for its products, or for its largest tile."""
+    asked = schedule_of(kernel).get("workers", "threads")
+    if asked is not None:
+        return max(lanes, power_of_two(int(asked)))
+    dots = [op for op in walk(kernel.body) if op.name == "dot"]
+    if dots:
+        return max(max(_for_product(op) for op in dots) * lanes, LEAST)
+    largest = max((t.size for op in walk(kernel.body) for v in (*op.results, *op.into) if isinstance(t := v.type, TileType)), default=1)
+    return min(MOST, max(LEAST, power_of_two(largest // SLOTS)))
+
+
+def _for_product(op: Op) -> int:
+    """Warps for a product: each 64 x 64 elements of a large one, at least 16 rows of a high one."""
+    m, n = op.target.tile.shape
+    return min(8, max(1, power_of_two(-(-m * n // (64 * 32))), power_of_two(min(8, m // 16))))
