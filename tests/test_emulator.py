@@ -503,6 +503,18 @@ def test_compile_errors_name_the_line(build: Build) -> None:
         build("  // kernel.py:3: x = 1\n  i32 x = nonsense;")
 
 
+def test_functions_of_headers_are_reported_where_they_are_called(build: Build, tmp_path: Path) -> None:
+    program = build("""
+  struct Header {  // 'defined elsewhere'
+    static void put(Shared<i32> p, i32 x DSLC_AT) { DSLC_FROM again(p, x); }
+    static void again(Shared<i32> p, i32 x DSLC_AT) { DSLC_FROM p[0] = x; block_sync(); }
+  };
+  Header::put(shared_at<i32>(4 * t), t);
+  Header::put(shared_at<i32>(0), t);  // here
+  shared_at<i32>(4 * t)[0] = 1;""")
+    expect(program, "race", ("here", "here"))
+
+
 def test_modes_are_checked(build: Build) -> None:
     program = build("  block_sync();")
     for wrong in ("", "random", "late:1", "sooner"):

@@ -1,6 +1,6 @@
 // Which coordinates lie inside a tensor, and the fields of packed words, for every target of the C family.
-#ifndef DSLC_BOUNDS_H
-#define DSLC_BOUNDS_H
+#ifndef DSLC_TILE_BOUNDS_H
+#define DSLC_TILE_BOUNDS_H
 #include "tile_types.h"
 
 DSLC_FN bool within(index_t i, index_t n) { return i >= 0 && i < n; }  // n may be negative: a stop is

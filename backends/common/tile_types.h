@@ -2,8 +2,8 @@
 //
 // Everything here is exact or correctly rounded (classes E and R of the language), so each target gives the same bits.
 // Functions are straight-line integer or float code: a loop over them auto-vectorises, which is why conditions are selects.
-#ifndef DSLC_TYPES_H
-#define DSLC_TYPES_H
+#ifndef DSLC_TILE_TYPES_H
+#define DSLC_TILE_TYPES_H
 
 #include <stddef.h>
 #include <stdint.h>

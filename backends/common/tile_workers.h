@@ -1,7 +1,7 @@
 // What generated source for machines of many threads is written in beside the target's own words: reductions between workers, runs of
 // neighbours to and from tensors, swizzled offsets. Included after the target's header, which gives Shared, Global, shuffles and barriers.
-#ifndef DSLC_WORKERS_H
-#define DSLC_WORKERS_H
+#ifndef DSLC_TILE_WORKERS_H
+#define DSLC_TILE_WORKERS_H
 #if defined(DSLC_DEVICE)
 #define DSLC_WORKER DSLC_DEVICE
 #else

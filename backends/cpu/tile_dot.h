@@ -4,8 +4,8 @@
 // not need: K is cut so that a panel of b fits in L1; the panel is packed, converted to the arithmetic type and used by every
 // strip of a; a strip times a panel is accumulated in registers. a is read by scalar broadcasts, so it needs no packing, only a
 // copy where its type is narrow or its rows lie so far apart that they fall into the same cache sets. Sums run over k in one fixed order: results are the same on every run.
-#ifndef DSLC_DOT_H
-#define DSLC_DOT_H
+#ifndef DSLC_TILE_DOT_H
+#define DSLC_TILE_DOT_H
 
 #include "tile_types.h"
 

@@ -1,7 +1,7 @@
 // Tiles to and from tensors, reductions along a row, and atomics, for generated CPU kernels.
 // A tensor's elements are addressed by an offset in elements, which is formed only for coordinates inside the tensor.
-#ifndef DSLC_MEMORY_H
-#define DSLC_MEMORY_H
+#ifndef DSLC_TILE_MEMORY_H
+#define DSLC_TILE_MEMORY_H
 #include "tile_bounds.h"
 #include "tile_types.h"
 

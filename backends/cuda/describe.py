@@ -7,6 +7,7 @@ from dslc.ir import Op, Value
 from dslc.render import Scope
 
 from ..common.gpu import describe as family
+from ..common.gpu.loops import staged_loop
 from ..common.gpu.nests import Notes, Over
 from ..common.gpu.operands import operand, warp_part
 from ..common.gpu.products import Grid, extents, plain_spread
@@ -21,6 +22,11 @@ Context = dict[str, Any]
 def describe(op: Op, scope: Scope) -> Context:
     """The context of the op's macro."""
     return family.describe(op, scope, {"dot": _dot})
+
+
+def control(op: Op, scope: Scope) -> str | None:
+    """The text of a loop whose loads run ahead."""
+    return str(scope.macros["staged_for"](**staged_loop(op, scope))) if op.attr("stages") else None
 
 
 def _dot(op: Op, scope: Scope) -> Context:

@@ -7,13 +7,17 @@ from dslc.ir import Kernel, Op, Value
 from dslc.types import DType
 
 from ..common.gpu import alignment as _alignment
-from ..common.gpu import choices, synchronise as _synchronise
+from ..common.gpu import choices
+from ..common.gpu import pipeline as _pipeline
+from ..common.gpu import synchronise as _synchronise
+from ..common.gpu.access import can_copy
 from ..common.gpu.distribute import Product
 from ..common.gpu.distribute import distribute as _distribute
 from ..common.gpu.products import Grid, extents, grid_of, plain_spread, swizzled
 from ..common.gpu.spread import Spread, spread_of
 from .limits import LANES, NATIVE_F8, SHARED_BYTES
 
+STAGES = 3                  # slots of a ring: two loads in flight behind the trip at hand (nvidia.md 5.7: 3 to 4)
 TILE = 16, 8                # rows and columns of the sum of one mma.sync (PTX ISA 9.0, 9.7.14.5)
 
 
@@ -27,6 +31,11 @@ def distribute(kernel: Kernel) -> Kernel:
     architecture = kernel.attr("architecture")
     kernel = kernel.having(lanes=LANES)
     return _distribute(kernel, choices.workers(kernel, LANES), lambda op, rows_stay, workers: product(op, rows_stay, workers, architecture))
+
+
+def pipeline(kernel: Kernel) -> Kernel:
+    """Loads by cp.async, up to STAGES slots in flight."""
+    return _pipeline.pipeline(kernel, STAGES, can_copy, SHARED_BYTES[kernel.attr("architecture")])
 
 
 def arrange(kernel: Kernel) -> Kernel:

@@ -102,4 +102,16 @@ DSLC_WORKER void mma_product_registers(D (&acc)[high * wide * 4], const T (&left
     }
 }
 
+// ---------------------------------------------------------------- copies behind the workers' backs
+// A run of n elements to shared memory by cp.async, zeros where it is not inside; both addresses are multiples of the run's bytes or of 16.
+template <i32 n, class T, class From> DSLC_WORKER void copy_run(Shared<T> to, From from, Run inside) {
+    constexpr i32 length = VectorLength<n, (i32)sizeof(T)>::value;
+    const i32 count = inside.first == 0 ? inside.last : 0;      // a run is wholly before the tensor's start or not at all
+#pragma unroll
+    for (i32 e = 0; e < n; e += length) {
+        const i32 valid = count - e < 0 ? 0 : count - e < length ? count - e : length;
+        copy_async<length * (i32)sizeof(T)>(to + e, from + e, valid * (i32)sizeof(T));
+    }
+}
+template <i32 n, class T, class From> DSLC_WORKER void copy_run(Shared<T> to, From from) { copy_run<n>(to, from, Run{0, n}); }
 #endif

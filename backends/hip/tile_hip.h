@@ -58,7 +58,9 @@ DSLC_DEVICE void wave_sync() {
     __builtin_amdgcn_wave_barrier();
     __builtin_amdgcn_fence(__ATOMIC_ACQUIRE, "wavefront");
 }
-// A barrier that orders no memory: for waves that take turns on something already in registers.
+// As block_sync, for waves that are out of step: the waves of a block meet at whichever step_sync or half_sync each of them has come to.
+DSLC_DEVICE void step_sync() { block_sync(); }
+// The same, but orders no memory: for waves that take turns on what is in registers.
 DSLC_DEVICE void half_sync() { __builtin_amdgcn_s_barrier(); }
 // Nothing is scheduled across it. No instruction.
 DSLC_DEVICE void order_fence() { __builtin_amdgcn_sched_barrier(0); }

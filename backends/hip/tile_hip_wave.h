@@ -35,6 +35,9 @@ DSLC_DEVICE u32 shuffle_xor_word(u32 x, i32 mask) {
     return shuffle_word(x, (worker() & (lanes - 1)) ^ mask);
 }
 
+// x, which is the same in all lanes: the compiler then keeps it, and what is made of it, out of the vector registers.
+DSLC_DEVICE i32 uniform(i32 x) { return __builtin_amdgcn_readfirstlane(x); }
+
 template <class T, class F> DSLC_DEVICE T by_words(T x, F move) {
     static_assert(sizeof(T) == 1 || sizeof(T) == 2 || sizeof(T) == 4 || sizeof(T) == 8, "1, 2, 4 or 8 bytes");
     if constexpr (sizeof(T) == 8) {

@@ -119,6 +119,13 @@ def _file(word: str) -> tuple[str, int, int] | tuple[()]:
     return path, status.st_size, status.st_mtime_ns
 
 
+@lru_cache(8)
+def version(compiler: Compiler) -> str:
+    """What the compiler calls itself; runs it."""
+    code, text = _run([*compiler.command, "--version"])
+    return text.splitlines()[0].strip() if code == 0 and text else ""
+
+
 def lanes(architecture: str) -> int:
     """Workers of a wave."""
     return 32 if architecture.startswith("gfx1") else 64
@@ -179,8 +186,8 @@ class HipToolchain:
         rows: list[dict[str, Any]] = []
         for c in candidates():
             chosen = not c.missing and not any(row["chosen"] for row in rows)
-            rows.append({"name": c.name, "command": " ".join(c.command), "why": c.why, "found": not c.missing, "version": "", "flags": " ".join(_FLAGS),
-                         "chosen": chosen, "reason": c.missing})
+            rows.append({"name": c.name, "command": " ".join(c.command), "why": c.why, "found": not c.missing,
+                         "version": "" if c.missing else version(c), "flags": " ".join(_FLAGS), "chosen": chosen, "reason": c.missing})
         return rows
 
 

@@ -2,11 +2,11 @@
 #include "machine.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <time.h>
 
 #include "access.h"
 #include "agents.h"
+#include "faults.h"
 
 namespace engine {
 
@@ -127,16 +127,20 @@ void yield() {
 }
 
 // ---------------------------------------------------------------- synchronisation
-// The workers first .. first + count - 1, all of them waiting: what any of them knows or has done, all know.
-void synchronise(i32 first, i32 count) {
+// These workers, all of them waiting: what any of them knows or has done, and what `also` carries, all know.
+void synchronise(const u16 *workers, i32 count, const Knowledge *also) {
     Machine &m = machine;
     bool all = count == m.launch.workers;
     Knowledge &j = m.joined;
     j.clear();
-    for (i32 w = first; w < first + count; ++w) {
-        j.seen.join(m.fibers[w].known.seen);
+    if (also)
+        j.seen.join(also->seen), j.fenced.join(also->fenced);
+    i32 lanes_here[32] = {};
+    for (i32 i = 0; i < count; ++i) {
+        j.seen.join(m.fibers[workers[i]].known.seen);
         if (m.fences)
-            j.fenced.join(m.fibers[w].known.fenced);
+            j.fenced.join(m.fibers[workers[i]].known.fenced);
+        ++lanes_here[workers[i] / wave_lanes];
     }
     u32 past = tick, now = ++tick;
     if (m.fences)
@@ -153,11 +157,17 @@ void synchronise(i32 first, i32 count) {
         j.fenced.prune();
         j.fenced.common = nullptr;
     } else {
-        for (i32 w = first; w < first + count; w += wave_lanes)
-            j.seen.waves[w / wave_lanes] = past;
+        for (i32 i = 0; i < count; ++i) {
+            i32 wave = workers[i] / wave_lanes, rest = m.launch.workers - wave * wave_lanes;
+            if (lanes_here[wave] == (rest < wave_lanes ? rest : wave_lanes))
+                j.seen.waves[wave] = past;
+            else
+                j.seen.note(workers[i], m.fibers[workers[i]].clock);
+        }
+        j.seen.prune();
     }
-    for (i32 w = first; w < first + count; ++w) {
-        Fiber &f = m.fibers[w];
+    for (i32 i = 0; i < count; ++i) {
+        Fiber &f = m.fibers[workers[i]];
         if (all)
             f.known.seen.floor = past;
         else
@@ -168,8 +178,15 @@ void synchronise(i32 first, i32 count) {
             f.known.fenced.prune();
         }
         f.clock = now;
-        f.known.seen.at[w] = now;
+        f.known.seen.at[workers[i]] = now;
     }
+}
+static const u16 *all_workers() {
+    static u16 numbers[max_workers];
+    if (!numbers[1])
+        for (i32 i = 0; i < max_workers; ++i)
+            numbers[i] = (u16)i;
+    return numbers;
 }
 
 static Gather &gather_of(i32 first, i32 count) {
@@ -222,7 +239,7 @@ void collective(i32 first, i32 count, const char *what, i32 line, void *argument
     if (run)
         run(g.arguments, count);
     if (synchronise_too)
-        synchronise(first, count);
+        synchronise(all_workers() + first, count, nullptr);
     if (m.statistics)
         for (i32 w = first; w < first + count; w += wave_lanes)
             m.banks.flush(w / wave_lanes, wave_lanes);
@@ -245,9 +262,10 @@ void block_barrier(const char *what, i32 line) { collective(0, machine.launch.wo
 void wave_barrier(const char *what, i32 line) { collective(wave_first(), wave_count(), what, line, nullptr, nullptr, true); }
 
 struct Named {                                   // a named barrier
-    i32 arrived, count, line;
+    i32 arrived, count, line, waiting;
     u32 phase;
-    Event events[4];                             // of this phase and of earlier ones that woken workers may not have run after yet
+    Event event;                                 // of those that arrived and went on
+    u16 waiters[max_workers];
 };
 struct NamedWait { const Named *barrier; u32 phase; };
 void named_barrier(i32 id, i32 count, bool waits, const char *what, i32 line) {
@@ -257,22 +275,26 @@ void named_barrier(i32 id, i32 count, bool waits, const char *what, i32 line) {
     machine.fibers[here.worker].line = line;
     if (n.arrived && n.count != count)
         fatal("barrier", line, "named barrier %d is used for %d workers here and for %d at line %d", id, count, n.count, n.line);
+    if (count < 1 || count > max_workers || count % wave_lanes != 0)
+        fatal("barrier", line, "named barrier %d is used for %d workers, which are not whole waves", id, count);
     n.count = count, n.line = line;
-    Event &event = n.events[n.phase % 4];
-    event.release();
+    if (waits)
+        n.waiters[n.waiting++] = (u16)here.worker;
+    else
+        n.event.release();
     NamedWait mine{&n, n.phase};
     if (++n.arrived == count) {
-        n.arrived = 0;
-        n.events[++n.phase % 4].clear();
+        synchronise(n.waiters, n.waiting, n.event.id ? &state_of(n.event) : nullptr);
+        n.event.clear();
+        n.arrived = n.waiting = 0;
+        ++n.phase;
         notify(key);
     }
-    if (!waits)
-        return;
-    wait(key, [](const void *s) {
-        auto *w = static_cast<const NamedWait *>(s);
-        return w->barrier->phase != w->phase;
-    }, &mine, what, line);
-    event.acquire();
+    if (waits)
+        wait(key, [](const void *s) {
+            auto *w = static_cast<const NamedWait *>(s);
+            return w->barrier->phase != w->phase;
+        }, &mine, what, line);
 }
 
 // ---------------------------------------------------------------- a block
@@ -394,58 +416,6 @@ static __attribute__((noinline)) void run_block(i64 block) {
     ++m.blocks_run;
 }
 
-// ---------------------------------------------------------------- faults of the emulated program
-static struct sigaction former[32];
-static constexpr int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL};
-static pthread_t runner;
-static u8 *signal_stack;
-
-static void on_fault(int number, siginfo_t *info, void *) {
-    Machine &m = machine;
-    if (!m.running || !pthread_equal(pthread_self(), runner)) {
-        sigaction(number, &former[number], nullptr);         // the same fault then comes again, to whoever it was for
-        return;
-    }
-    i32 line = m.current >= 0 ? m.fibers[m.current].line : 0;
-    bool overflow = false;
-    if (m.current >= 0) {
-        u8 *stack = m.fibers[m.current].stack, *address = static_cast<u8 *>(info->si_addr);
-        overflow = address >= stack && address < stack + guard_bytes;
-    }
-    char text[256];
-    const char *what = number == SIGFPE ? "an integer division by zero or overflow" : number == SIGILL ? "an illegal instruction" : "an access to unmapped memory";
-    snprintf(text, sizeof text, "worker %d (wave %d) ended by %s; its last checked access or wait was at line %d", here.worker, here.wave,
-             overflow ? "a stack overflow" : what, line);
-    m.report.add(overflow ? "stack overflow" : "crash", &line, 1, here.block, text);
-    stop_block();
-}
-static void watch_faults(bool on) {
-    static stack_t former_stack;
-    if (on) {
-        runner = pthread_self();
-        if (!signal_stack)
-            signal_stack = static_cast<u8 *>(reserve(64 << 10));
-        stack_t mine{};
-        mine.ss_sp = signal_stack, mine.ss_size = 64 << 10;
-        sigaltstack(&mine, &former_stack);
-        struct sigaction action {};
-        action.sa_sigaction = on_fault;
-        action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
-        for (int number : faults)
-            sigaction(number, &action, &former[number]);
-    } else {
-        for (int number : faults)
-            sigaction(number, &former[number], nullptr);
-        if (!(former_stack.ss_flags & SS_DISABLE) && former_stack.ss_sp)
-            sigaltstack(&former_stack, nullptr);
-        else {
-            stack_t none{};
-            none.ss_flags = SS_DISABLE;
-            sigaltstack(&none, nullptr);
-        }
-    }
-}
-
 // ---------------------------------------------------------------- a launch
 static void prepare_machine() {
     Machine &m = machine;
@@ -457,6 +427,32 @@ static void prepare_machine() {
     m.shadow.splits = static_cast<Cell *>(reserve((size_t)Shadow::most_splits * sizeof(Cell)));
     m.seen_common.prepare(), m.fenced_common.prepare(), m.joined.prepare();
     reset_agents();
+}
+// Clock values are 32 bits. Before they run out everything that holds one is forgotten, which between sessions nobody misses.
+static void forget(void *pages, size_t bytes) {
+    if (pages)
+        madvise(pages, bytes, MADV_DONTNEED);    // anonymous pages: zero when they are touched again
+}
+static void forget(Knowledge &k) {
+    k.clear();
+    forget(k.seen.at, max_components * 5);
+    forget(k.fenced.at, max_components * 5);
+}
+static void restart_clock() {
+    Machine &m = machine;
+    prepare_machine();
+    tick = 1;
+    forget(m.arena_cells, most_shared_bytes / 2 * sizeof(Cell));
+    forget(m.shadow.splits, (size_t)Shadow::most_splits * sizeof(Cell));
+    forget(m.range_cells, m.range_cells_bytes);
+    m.seen_common.clear(), m.fenced_common.clear();
+    forget(m.seen_common.at, max_components * 5);
+    forget(m.fenced_common.at, max_components * 5);
+    forget(m.joined);
+    for (i32 w = 0; w < max_workers && m.fibers[w].stack; ++w)
+        forget(m.fibers[w].known);
+    for (EventState *e : m.events)
+        forget(e->known);
 }
 i32 run(const Launch &launch) {
     Machine &m = machine;
@@ -496,6 +492,8 @@ static pthread_mutex_t session = PTHREAD_MUTEX_INITIALIZER;
 EXPORTED void dslc_emulator_begin(int32_t mode, uint64_t seed, int32_t statistics, double limit) {
     pthread_mutex_lock(&session);
     Machine &m = machine;
+    if (tick > 0xc0000000)
+        restart_clock();
     m.mode = (Mode)mode;
     m.random.state = seed;
     m.statistics = statistics != 0;

@@ -123,12 +123,10 @@ void report_access(const Found &found, const Actor &actor, Kind kind, const char
 Actor worker_actor(i32 worker, i32 line);
 void apply_task(u32 id);
 void check_time();
-i32 stack_of_fault(const void *address);         // the worker whose guard page that is, or -1
 void reset_agents();
-void synchronise(i32 first, i32 count);
+void synchronise(const u16 *workers, i32 count, const Knowledge *also);
 void describe_waits(Text &out, i32 *lines, i32 *line_count);
 bool apply_something(bool any);
-void reset_streams();
 bool agent_access(Agent agent, Kind kind, bool shared, u64 at, i64 bytes, i32 alignment);
 
 }  // namespace engine

@@ -37,7 +37,7 @@ def _space(op: Op, scope: Scope, coords: tuple[Operand, ...], others: list[tuple
     return Over(scope, Spread.parse(op.attr("over")), shape, registers_of(notes, rows), range(len(shape)), vector=vector)
 
 
-def _run(op: Op, coords: tuple[Operand, ...], tensor: TensorType, spread: Spread, moved: Value | None) -> int:
+def run_length(op: Op, coords: tuple[Operand, ...], tensor: TensorType, spread: Spread, moved: Value | None) -> int:
     """Neighbours that a worker moves at once: its innermost slots along the last axis, where tensor and tile have them side by side."""
     last = coords_of_last_axis(coords)
     shape = access_shape(coords)
@@ -66,11 +66,12 @@ def load(op: Op, scope: Scope) -> Context:
         return {"kind": "scalar", "loops": [], "guards": [], "lets": a.lets, "to": f"const {scope.type(target.tile.dtype)} {scope.name(target)}",
                 "inside": a.inside(), "pad": pad, "value": a.loaded(_element(a)), **_NO_RUN}
     spread, here = Spread.parse(op.attr("over")), tuple(range(len(target.tile.shape)))
-    run = _run(op, coords, t, spread, target)
+    run = run_length(op, coords, t, spread, target)
     over = _space(op, scope, coords, [(target, here)], vector=run)
     a = access(op, coords, scope, over, _index_element(over, scope), rows=False)
     to, guards = over.element(target, here), over.guards(replicas=is_shared(target))
-    context = {"kind": "run" if run > 1 else "element", "loops": over.loops(), "guards": guards, "lets": a.lets, "to": to, "pad": pad}
+    kind = "ahead" if op.attr("ahead") else "run" if run > 1 else "element"
+    context = {"kind": kind, "loops": over.loops(), "guards": guards, "lets": a.lets, "to": to, "pad": pad}
     if run == 1:
         return {**context, "inside": a.inside(), "value": a.loaded(_element(a)), **_NO_RUN}
     return {**context, "inside": "", "value": "", "to": over.pointer(target, here), **_run_context(a, op, coords, run, t, is_shared(target))}
@@ -101,7 +102,23 @@ def _run_context(a: Access, op: Op, coords: tuple[Operand, ...], run: int, t: Te
     if clipped or others:
         count = a.scope.say("run_inside", inside, a.coordinates[last] if clipped else "", bound, run)
     even = op.attr("even", 0) % run == 0 and op.attr("even", 0) > 0     # the largest power of two known to divide the row's start
-    return {"run": run, "from": f"{a.name} + {a.offset()}", "count": count, "aligned": t.aligned and even and run > 1, "shared": shared}
+    return {"run": run, "from": f"{a.name} + {a.offset()}", "count": count, "aligned": even_rows(t, last) and even and run > 1, "shared": shared}
+
+
+def even_rows(t: TensorType, last: int | None) -> bool:
+    """Whether every row along dimension `last` starts at a multiple of 16 bytes: no other dimension is as dense."""
+    return t.aligned and t.unit == (last,)
+
+
+def can_copy(op: Op, least: int = 4) -> bool:
+    """Whether a load's runs can go from the tensor to its shared place unseen by workers: side by side in both, aligned, padded with zeros, and of
+    `least` bytes or more.
+    """
+    tensor, (target,) = op.args[0], op.into
+    assert isinstance(tensor, Value)
+    run = run_length(op, op.args[1:], tensor.tensor, Spread.parse(op.attr("over")), target)
+    even = op.attr("even", 0)
+    return run > 1 and run * target.tile.dtype.bytes >= least and even_rows(tensor.tensor, coords_of_last_axis(op.args[1:])) and even > 0 and even % run == 0 and op.attr("pad", 0) == 0
 
 
 def store(op: Op, scope: Scope) -> Context:
@@ -117,7 +134,7 @@ def store(op: Op, scope: Scope) -> Context:
         over = Over(scope, Spread((), scope.notes["gpu"].workers), (), [])
         run = 1
     else:
-        run = _run(op, coords, tensor.tensor, Spread.parse(op.attr("over")), tile)
+        run = run_length(op, coords, tensor.tensor, Spread.parse(op.attr("over")), tile)
         over = _space(op, scope, coords, [(tile, axes)] if tile is not None else [], vector=run)
     a = access(op, coords, scope, over, _index_element(over, scope), rows=False)
     text = over.element(tile, axes) if tile is not None else scope.scalar(value)
@@ -132,7 +149,9 @@ def store(op: Op, scope: Scope) -> Context:
 def _store_packed(op: Op, scope: Scope, value: Value | Const, coords: tuple[Operand, ...], t: TensorType) -> Context:
     """Word by word: one worker makes all fields of a word."""
     assert t.packing is not None
-    shape, p = space_of(op), sum(isinstance(c, Span) for c in coords[:t.packing.axis])      # the packed axis of the tile
+    before = coords[:t.packing.axis]                         # which give the axes of the tile before the packed one
+    gathered = max((len(c.tile.shape) for c in before if isinstance(c, Value)), default=0)
+    shape, p = space_of(op), sum(isinstance(c, Span) for c in before) + gathered
     over = _space(op, scope, coords, [])
     a = access(op, coords, scope, over, _index_element(over, scope), rows=False)
     checks = a.word_checks(op, coords)

@@ -4,15 +4,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from dslc.ir import Body, Op, Operand, Value
-from dslc.render import INLINE, LAST, Scope
-from dslc.types import DTYPES, DType
+from dslc.ir import Op, Operand, Value
+from dslc.render import Scope
 
 from ..conversion import cast, unsigned
 from .access import atomic, load, store
+from .bodies import block, guards
 from .nests import Notes, Over, registers_of, shared_element
 from .reductions import reduction
 from .spread import Spread
+from .synchronise import footprint
 from .tiles import Axes, aligned, is_shared
 
 Context = dict[str, Any]
@@ -32,10 +33,11 @@ def notes_of(scope: Scope) -> Notes:
 def _alloc(op: Op, scope: Scope) -> Context:
     v, t = op.result, op.result.tile
     assert t.place is not None
-    kind = "scalar" if not t.shape else "shared" if is_shared(v) else "register"
-    slots = Spread.parse(op.attr("spread")).slots if kind == "register" else 0
+    kind = "scalar" if not t.shape else "slot" if t.place.slots > 1 else "shared" if is_shared(v) else "register"
+    slots = Spread.parse(op.attr("spread")).slots if kind == "register" else footprint(v) // t.place.slots // t.dtype.bytes if kind == "slot" else 0
+    ring, stage = notes_of(scope).rings.get(v, ("", ""))
     return {"type": scope.type(t.dtype), "name": scope.name(v), "kind": kind, "slots": slots, "offset": t.place.offset,
-            "shape": " x ".join(map(str, t.shape)) or "scalar"}
+            "shape": " x ".join(map(str, t.shape)) or "scalar", "ring": ring, "stage": stage}
 
 
 def _view(op: Op, scope: Scope) -> Context:
@@ -55,11 +57,6 @@ def over_of(op: Op, scope: Scope, operands: Iterable[tuple[Operand, Axes]], shap
         if isinstance(v, Value) and v.tile.shape and is_shared(v):
             wanted |= {a for a, n, s in zip(axes, v.tile.shape, v.tile.strides, strict=True) if a is not None and n > 1 and s}
     return Over(scope, Spread.parse(op.attr("over")), shape, registers_of(notes_of(scope), rows), wanted)
-
-
-def guards(over: Over, targets: Iterable[Value]) -> list[str]:
-    """When an element may be written: it exists, and if others can see the place, this worker is the first that holds it."""
-    return over.guards(replicas=any(is_shared(v) for v in targets))
 
 
 def _elements(op: Op, scope: Scope) -> Context:
@@ -104,36 +101,6 @@ def _concat(op: Op, scope: Scope) -> Context:
                       "value": over.element(part, tuple(range(len(shape))))})
         start += shape[axis]
     return {"parts": parts}
-
-
-def block(scope: Scope, body: Body, inputs: Iterable[Value], texts: Iterable[str], coordinate: Callable[[int], str]) -> tuple[list[str], list[str]]:
-    """The statements of a scalar body, and the expressions it yields.  Parameters read once are spelled where they are read, but for elements
-    of shared places, which get a type by getting a name.
-    """
-    lines: list[str] = []
-
-    def bind(v: Value, text: str, inline: bool) -> None:
-        if inline:
-            scope.inlined[v] = text
-            return
-        scope.inlined.pop(v, None)
-        lines.append(scope.say("bind", scope.type(v.tile.dtype), scope.name(v), text))
-
-    for p, v, text in zip(body.params, inputs, texts, strict=True):
-        bind(p, text, scope.uses.get(p, 0) <= 1 and not (v.tile.shape and is_shared(v)))
-    for op in body.ops[:-1]:
-        if op.name == "coordinate":
-            scope.inlined[op.result] = typed_index(scope, coordinate(op.attr("axis")), op.result.tile.dtype)
-            continue
-        text = scope.expression(op)
-        limit = LAST if op.result in body.result else INLINE
-        bind(op.result, text, scope.uses.get(op.result, 0) <= 1 and len(text) <= limit)
-    return lines, [scope.scalar(a) for a in body.result]  # type: ignore[arg-type]
-
-
-def typed_index(scope: Scope, text: str, dtype: DType) -> str:
-    """An index along an axis, which is spelled in i32, in the type that the kernel computes with."""
-    return text if dtype is DTYPES["i32"] or text.isdigit() else scope.say("converted", scope.type(dtype), text)
 
 
 def _map(op: Op, scope: Scope) -> Context:

@@ -24,6 +24,7 @@ class Notes:
     workers: int
     lanes: int
     own: dict[str, tuple[str, str]] = field(default_factory=dict)   # expression -> (name, declaration) of a worker's own first index
+    rings: dict[Value, tuple[str, str]] = field(default_factory=dict)   # place with slots -> names of its ring and of the slot's number
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Any
 from dslc.ir import Op, Value
 from dslc.render import Scope, parenthesised
 
-from . import describe
+from .bodies import block, guards
 from .nests import Notes, Over, registers_of
 from .spread import Spread
 from .tiles import Axes, aligned, is_shared
@@ -39,7 +39,7 @@ def reduction(op: Op, scope: Scope) -> dict[str, Any]:
     texts = [along.element(v) for v in inputs]
     lines, value = [], texts[0]
     if op.bodies:
-        lines, (value,) = describe.block(scope, op.bodies[0], inputs, texts, along.coordinate)
+        lines, (value,) = block(scope, op.bodies[0], inputs, texts, along.coordinate)
     at = along.slot(out, tuple(range(len(shape))))
     functor = scope.say("functor", FUNCTORS[op.name], scope.type(dtype))
     lanes, waves = _stages(spread, axis, notes.lanes)
@@ -76,5 +76,5 @@ def _write(op: Op, scope: Scope, out: Spread, axis: int, partial: str, in_place:
     rows = [(target, here)]
     needed = here if is_shared(target) else ()
     over = Over(scope, mine, target.tile.shape, [*registers_of(notes, rows), (mine, here)], needed)
-    return {"write": over.loops(), "to": over.element(target, here), "write_guards": describe.guards(over, [target]),
+    return {"write": over.loops(), "to": over.element(target, here), "write_guards": guards(over, [target]),
             "result": f"{partial}[{over.slot(mine, here)}]{field}"}

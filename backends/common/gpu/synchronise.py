@@ -14,6 +14,7 @@ from dslc.passes.lifetimes import lifetimes
 from dslc.types import TensorType
 
 from .spread import Spread
+from .rings import split
 from .tiles import REDUCTIONS, Owner, facets, is_shared, owners, space_of
 
 ALIGNMENT = 128         # bytes: one row of 32 four-byte banks; a swizzled place needs its whole pattern
@@ -35,7 +36,9 @@ def alignment(v: Value) -> int:
 def arrange(kernel: Kernel, limit: int) -> Kernel:
     """Offsets by first fit over lifetimes; DslError, with the bytes and the largest tile, if they need more than `limit` bytes."""
     blocks, _ = lifetimes(kernel)
-    first = scratch_bytes(kernel)
+    first, whole = scratch_bytes(kernel), _ring_lifetimes(kernel)
+    for block in blocks:
+        block.start, block.end = whole.get(block.place, (block.start, block.end))
     placed: list[tuple[int, int, int, int]] = []             # offset, end, first op, last op
     offsets: dict[Value, int] = {}
     for block in sorted((b for b in blocks if is_shared(b.place)), key=lambda b: b.start):
@@ -51,6 +54,13 @@ def arrange(kernel: Kernel, limit: int) -> Kernel:
     check(need <= limit, f"{kernel.name}: its shared tiles need {need} bytes of the {limit} that a program can have",
           hint=f"the largest is {largest.name if largest else ''}: {footprint(largest) if largest else 0} bytes; smaller tiles or fewer stages", loc=kernel.loc)
     return _moved(kernel, offsets).having(shared=need)
+
+
+def _ring_lifetimes(kernel: Kernel) -> dict[Value, tuple[int, int]]:
+    """First and last op, in program order, of the loop that a ring belongs to: its slots are filled before the loop and in every trip."""
+    order = {op: n for n, op in enumerate(walk(kernel.body))}
+    return {o.result: (order[op], max(order[inner] for inner in walk(op.bodies[0]))) for op in walk(kernel.body) if op.attr("stages")
+            for o in op.bodies[0].ops if o.name == "alloc" and o.result.tile.place is not None and o.result.tile.place.slots > 1}
 
 
 def _moved(kernel: Kernel, offsets: dict[Value, int]) -> Kernel:
@@ -153,6 +163,8 @@ class _Synchroniser:
         return replace(body, ops=tuple(ops)), pending
 
     def op(self, op: Op, pending: Pending) -> tuple[list[Op], Pending]:
+        if op.attr("stages"):
+            return self.staged(op, pending)
         if op.name in ("for", "while"):
             while True:                                     # until what is pending at the end of a trip is expected at its start
                 entry, bodies, now = pending, [], pending
@@ -173,6 +185,26 @@ class _Synchroniser:
         if crosses(op, self.lanes):                         # it synchronises within: what was pending before is settled
             return [*before, op], frozenset({_Access(_SCRATCH, 0, self.scratch, False), *(a for a in mine if a.what != _SCRATCH)})
         return [*before, op], pending | frozenset(mine)
+
+    def staged(self, op: Op, pending: Pending) -> tuple[list[Op], Pending]:
+        """A loop whose loads run ahead has a barrier of its own at the start of each trip, behind which a slot is refilled; the first slots are
+        filled before the loop.
+        """
+        ahead, _ = split(op)
+        fills = [a for o in ahead for a in self.accesses(o) if a.writes]
+        before: list[Op] = []
+        if any(a.conflicts(b) for a in fills for b in pending):
+            before, pending = [Op("barrier", loc=op.loc).having(after="workers", before="load")], frozenset()
+        (body,), kept = op.bodies, {o for o in op.bodies[0].ops if o.attr("ahead")}
+        ops: list[Op] = []
+        now: Pending = frozenset()
+        for o in body.ops:
+            if o in kept:
+                ops.append(o)
+                continue
+            new, now = self.op(o, now)
+            ops += new
+        return [*before, replace(op, bodies=(replace(body, ops=tuple(ops)),))], pending | now | frozenset(fills)
 
     def accesses(self, op: Op) -> list[_Access]:
         found: list[_Access] = []

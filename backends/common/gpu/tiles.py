@@ -90,7 +90,7 @@ def facets(op: Op, table: dict[Value, Owner]) -> tuple[list[Facet], list[Owner]]
     space = space_of(op)
     spread: list[Facet] = []
     everyone: list[Owner] = []
-    for v, axes in _operands(op, space):
+    for v, axes in operands_in(op, space):
         if v not in table:
             continue
         owner = table[v]
@@ -106,7 +106,7 @@ def facets(op: Op, table: dict[Value, Owner]) -> tuple[list[Facet], list[Owner]]
     return spread, everyone
 
 
-def _operands(op: Op, space: tuple[int, ...]) -> Iterator[tuple[Value, Axes | None]]:
+def operands_in(op: Op, space: tuple[int, ...]) -> Iterator[tuple[Value, Axes | None]]:
     """(operand or target, its axes in the op's space or None where any element may be wanted)."""
     if op.name in ("store", "atomic_add", "atomic_min", "atomic_max", "load"):
         coords = op.args[1:] if op.name == "load" else op.args[2:]

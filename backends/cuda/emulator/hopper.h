@@ -78,8 +78,10 @@ inline void bytes_came(Barrier &barrier, u64 key, i32 bytes) {
 inline void barrier_init(Shared<u64> b, i32 count, i32 line = __builtin_LINE()) {
     engine::shared_write(b.at, 8, line);
     hopper::Barrier &barrier = engine::object<hopper::Barrier>(hopper::barrier_key(b.at));
-    if (barrier.live)
+    if (barrier.live) {
         engine::finding("barrier", line, "the barrier at byte %lld is initialised a second time", (long long)b.at);
+        return;
+    }
     if (count < 1 || count > hopper::most_arrivals)
         engine::finding("barrier", line, "a barrier for %d arrivals", count);
     barrier = {count, count, 0, 0, true, false, engine::here.worker, {}, {}};

@@ -217,35 +217,62 @@ template <class T> Vector<typename Plain<T>::type, 4> load_transposed(Shared<T> 
 }
 #endif
 
+// ---------------------------------------------------------------- what is the same in a wave
+struct UniformLane {
+    i32 x, line;
+};
+inline i32 uniform(i32 x, i32 line = __builtin_LINE()) {
+    UniformLane mine = {x, line};
+    engine::wave_collective("uniform", line, mine, [](UniformLane *const *all, i32 count) {
+        for (i32 lane = 1; lane < count; ++lane)
+            if (all[lane]->x != all[0]->x)
+                return engine::finding("uniform", all[0]->line, "lane %d has %d, lane 0 %d", lane, all[lane]->x, all[0]->x);
+    });
+    return x;
+}
+
 // ---------------------------------------------------------------- order of instructions
 template <i32 n> void priority() { static_assert(n >= 0 && n <= 3, "priorities are 0 to 3"); }
 inline void order_fence() {}
 
-// Waves meet, wherever each of them is in the program, and learn nothing of each other's memory.
+// One barrier of the hardware: waves meet, wherever each of them is in the program. step_sync orders memory among the waves that say
+// step_sync; half_sync teaches nobody anything. A block that uses these uses no block_sync between them (there: the same barrier).
 struct Meeting {
     i32 arrived;
     u32 times;
+    engine::Event events[4];                                 // of this time and of earlier ones that woken workers may not have run after yet
 };
 struct MeetingWait {
     const Meeting *meeting;
     u32 times;
 };
-inline void half_sync(i32 line = __builtin_LINE()) {
+inline void meet(const char *what, bool ordered, i32 line) {
     const u64 key = engine::key_of(copies_family + 1, 0);
     struct Nothing {} nothing;
-    engine::wave_collective("half_sync", line, nothing, [](Nothing *const *, i32) {});
+    const auto together = [](Nothing *const *, i32) {};
+    engine::wave_collective(what, line, nothing, together, ordered);    // one lane then speaks for its wave
+    const bool speaks = ordered && engine::here.lane == 0;
     Meeting &meeting = engine::object<Meeting>(key);
     const MeetingWait mine = {&meeting, meeting.times};
+    engine::Event &event = meeting.events[mine.times % 4];
+    if (speaks)
+        event.release();
     if (++meeting.arrived == engine::here.workers) {
         meeting.arrived = 0;
-        ++meeting.times;
+        meeting.events[++meeting.times % 4].clear();
         engine::notify(key);
-        return;
+    } else {
+        engine::wait(key, [](const void *state) {
+            auto *w = static_cast<const MeetingWait *>(state);
+            return w->meeting->times != w->times;
+        }, &mine, what, line);
     }
-    engine::wait(key, [](const void *state) {
-        auto *w = static_cast<const MeetingWait *>(state);
-        return w->meeting->times != w->times;
-    }, &mine, "half_sync", line);
+    if (speaks)
+        event.acquire();
+    if (ordered)
+        engine::wave_collective(what, line, nothing, together, true);
 }
+inline void half_sync(i32 line = __builtin_LINE()) { meet("half_sync", false, line); }
+inline void step_sync(i32 line = __builtin_LINE()) { meet("step_sync", true, line); }
 
 #endif

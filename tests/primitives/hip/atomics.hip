@@ -11,6 +11,6 @@ KERNEL(256, 2) void atomics_programs(PARAMETER atomics_arguments arguments) {
     atomic_min(c + 8 + place, x);
     atomic_max(c + 16 + place, x);
 }
-extern "C" int32_t launch_atomics(const atomics_arguments *arguments, void *stream) {
+extern "C" DSLC_EXPORT int32_t launch_atomics(const atomics_arguments *arguments, void *stream) {
     return launch(atomics_programs, 2, 256, 0, stream, *arguments);
 }

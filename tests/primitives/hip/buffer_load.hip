@@ -7,6 +7,6 @@ KERNEL(64, 1) void buffer_load_programs(PARAMETER buffer_load_arguments argument
     const Vector<u16, ELEMENTS> x = buffer_load<ELEMENTS>(a, (worker() - 8) * ELEMENTS);
     store_vector(global<u16>(arguments.c) + worker() * ELEMENTS, x);
 }
-extern "C" int32_t launch_buffer_load(const buffer_load_arguments *arguments, void *stream) {
+extern "C" DSLC_EXPORT int32_t launch_buffer_load(const buffer_load_arguments *arguments, void *stream) {
     return launch(buffer_load_programs, 1, 64, 0, stream, *arguments);
 }

@@ -14,6 +14,6 @@ KERNEL(64, 1) void copies_in_order_programs(PARAMETER copies_in_order_arguments 
     wait_copies<0>();
     c[128 + worker()] = s[191 - worker()];
 }
-extern "C" int32_t launch_copies_in_order(const copies_in_order_arguments *arguments, void *stream) {
+extern "C" DSLC_EXPORT int32_t launch_copies_in_order(const copies_in_order_arguments *arguments, void *stream) {
     return launch(copies_in_order_programs, 1, 64, 768, stream, *arguments);
 }

@@ -13,6 +13,6 @@ KERNEL(64, 1) void copy_buffer_programs(PARAMETER copy_buffer_arguments argument
     for (int i = 0; i < each; ++i)
         c[i * 64 + worker()] = s[i * 64 + worker()];
 }
-extern "C" int32_t launch_copy_buffer(const copy_buffer_arguments *arguments, void *stream) {
+extern "C" DSLC_EXPORT int32_t launch_copy_buffer(const copy_buffer_arguments *arguments, void *stream) {
     return launch(copy_buffer_programs, 1, 64, 64 * BYTES, stream, *arguments);
 }

@@ -15,6 +15,6 @@ KERNEL(128, 1) void copy_to_shared_programs(PARAMETER copy_to_shared_arguments a
     for (int i = 0; i < 4 * each; ++i)
         c[(1 - wave) * 4 * 64 * each + i * 64 + lane] = other[i * 64 + lane];
 }
-extern "C" int32_t launch_copy_to_shared(const copy_to_shared_arguments *arguments, void *stream) {
+extern "C" DSLC_EXPORT int32_t launch_copy_to_shared(const copy_to_shared_arguments *arguments, void *stream) {
     return launch(copy_to_shared_programs, 1, 128, 2 * 4 * 64 * BYTES, stream, *arguments);
 }

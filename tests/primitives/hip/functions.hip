@@ -18,6 +18,6 @@ KERNEL(64, 0) void functions_programs(PARAMETER functions_arguments arguments) {
     c[7 * n] = widen(f16_from(x));
     c[8 * n] = widen(bf16_from(x));
 }
-extern "C" int32_t launch_functions(const functions_arguments *arguments, void *stream) {
+extern "C" DSLC_EXPORT int32_t launch_functions(const functions_arguments *arguments, void *stream) {
     return launch(functions_programs, (arguments->n + 63) / 64, 64, 0, stream, *arguments);
 }

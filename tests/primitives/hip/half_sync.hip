@@ -14,6 +14,6 @@ KERNEL(256, 1) void half_sync_programs(PARAMETER half_sync_arguments arguments) 
     MEET();
     global<u32>(arguments.c)[worker()] = s[255 - worker()];
 }
-extern "C" int32_t launch_half_sync(const half_sync_arguments *arguments, void *stream) {
+extern "C" DSLC_EXPORT int32_t launch_half_sync(const half_sync_arguments *arguments, void *stream) {
     return launch(half_sync_programs, 1, 256, 1024, stream, *arguments);
 }

@@ -12,6 +12,6 @@ KERNEL(128, 1) void histogram_programs(PARAMETER histogram_arguments arguments) 
     if (worker() < 8)
         global<TYPE>(arguments.c)[worker()] = s[worker()];
 }
-extern "C" int32_t launch_histogram(const histogram_arguments *arguments, void *stream) {
+extern "C" DSLC_EXPORT int32_t launch_histogram(const histogram_arguments *arguments, void *stream) {
     return launch(histogram_programs, 1, 128, 64, stream, *arguments);
 }

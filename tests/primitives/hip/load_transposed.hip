@@ -10,6 +10,6 @@ KERNEL(64, 1) void load_transposed_programs(PARAMETER load_transposed_arguments 
     const Vector<u16, 4> x = load_transposed(s + worker() * 4);
     store_vector(global<u16>(arguments.c) + worker() * 4, x);
 }
-extern "C" int32_t launch_load_transposed(const load_transposed_arguments *arguments, void *stream) {
+extern "C" DSLC_EXPORT int32_t launch_load_transposed(const load_transposed_arguments *arguments, void *stream) {
     return launch(load_transposed_programs, 1, 64, 512, stream, *arguments);
 }

@@ -24,6 +24,6 @@ KERNEL(64, 1) void mfma_programs(PARAMETER mfma_arguments arguments) {
     for (int r = 0; r < slots; ++r)
         c[ROW(r, group) * SIZE + i] = d[r];
 }
-extern "C" int32_t launch_mfma(const mfma_arguments *arguments, void *stream) {
+extern "C" DSLC_EXPORT int32_t launch_mfma(const mfma_arguments *arguments, void *stream) {
     return launch(mfma_programs, 1, 64, 0, stream, *arguments);
 }

@@ -7,6 +7,6 @@ KERNEL(64, 1) void report_failure_programs(PARAMETER report_failure_arguments ar
         fail((i32 *)arguments.c, 7);
     wave_sync();
 }
-extern "C" int32_t launch_report_failure(const report_failure_arguments *arguments, void *stream) {
+extern "C" DSLC_EXPORT int32_t launch_report_failure(const report_failure_arguments *arguments, void *stream) {
     return launch(report_failure_programs, 1, 64, 0, stream, *arguments);
 }

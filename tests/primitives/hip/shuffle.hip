@@ -16,6 +16,6 @@ KERNEL(128, 1) void shuffle_programs(PARAMETER shuffle_arguments arguments) {
     c[896] = shuffle_xor(x, (i32)arguments.n);
     c[1024] = shuffle(x, from % lanes);
 }
-extern "C" int32_t launch_shuffle(const shuffle_arguments *arguments, void *stream) {
+extern "C" DSLC_EXPORT int32_t launch_shuffle(const shuffle_arguments *arguments, void *stream) {
     return launch(shuffle_programs, 1, 128, 0, stream, *arguments);
 }

@@ -10,6 +10,6 @@ KERNEL(256, 2) void vectors_programs(PARAMETER vectors_arguments arguments) {
     block_sync();
     store_vector(global<u16>(arguments.c) + (first + worker()) * each, load_vector<each>(s + (255 - worker()) * each));
 }
-extern "C" int32_t launch_vectors(const vectors_arguments *arguments, void *stream) {
+extern "C" DSLC_EXPORT int32_t launch_vectors(const vectors_arguments *arguments, void *stream) {
     return launch(vectors_programs, 2, 256, 1024 + 256 * BYTES, stream, *arguments);
 }
