@@ -24,18 +24,18 @@ class _Writer:
     def __init__(self, kernel: Kernel) -> None:
         self.lines: list[str] = []
         self.places: dict[Op, tuple[int, int, int]] = {}
-        self._names: dict[Value, str] = {}
+        self.names: dict[Value, str] = {}
         self._used: dict[str, int] = {}
         self.kernel(kernel)
 
     def name(self, value: Value) -> str:
         """The value's name made unique: a second `x` is `x.1`, in the order in which the text mentions them."""
-        if value not in self._names:
+        if value not in self.names:
             base = _SUFFIX.sub("", re.sub(r"[^\w.]", "_", value.name)) or "v"
             count = self._used.get(base, 0)
             self._used[base] = count + 1
-            self._names[value] = f"%{base}.{count}" if count else f"%{base}"
-        return self._names[value]
+            self.names[value] = f"%{base}.{count}" if count else f"%{base}"
+        return self.names[value]
 
     def operand(self, arg: Operand) -> str:
         if isinstance(arg, Span):
@@ -86,6 +86,11 @@ def place_of(kernel: Kernel, op: Op) -> Loc | None:
         return None
     line, column, end = writer.places[op]
     return Loc(f"<{kernel.name}>", line + 1, column, end, writer.lines[line])
+
+
+def names_of(kernel: Kernel) -> dict[Value, str]:
+    """What show(kernel) calls each value, without the per cent sign."""
+    return {value: name[1:] for value, name in _Writer(kernel).names.items()}
 
 
 def literal(const: Const) -> str:

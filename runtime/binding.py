@@ -163,4 +163,4 @@ def units(x: Array) -> tuple[int, ...]:
 
 def aligned(x: Array) -> bool:
     """Whether the address and all strides but the unit one are multiples of 16 bytes."""
-    return x.pointer % LINE == 0 and all(s * x.itemsize % LINE == 0 for s in x.strides if s != 1)
+    return x.pointer % LINE == 0 and all(s * x.itemsize % LINE == 0 for d, s in enumerate(x.strides) if (d,) != units(x))

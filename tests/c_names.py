@@ -23,9 +23,14 @@ def macros(text: str) -> set[str]:
 
 def declared(text: str) -> set[str]:
     """Macros, types, functions and constants at file scope; of a named namespace its name alone."""
-    tokens = _TOKEN.findall(_DIRECTIVE.sub("", _COMMENT.sub(" ", text)))
-    names = {name for words in _declarations(tokens) for name in _names(words)}
+    bare = _COMMENT.sub(" ", text)
+    made = [m.replace("\\\n", " ").partition(")") for m in _DIRECTIVE.findall(bare) if "DSLC_DEVICE" in m or "template" in m]          # by macros
+    names = _declared(_DIRECTIVE.sub("", bare)).union(*(_declared(body) - set(_NAME.findall(head)) for head, _, body in made))
     return {n for n in macros(text) | names if not n.startswith(("DSLC_", "dslc_", "_"))}
+
+
+def _declared(text: str) -> set[str]:
+    return {name for words in _declarations(_TOKEN.findall(text)) for name in _names(words)}
 
 
 def _closing(tokens: list[str], at: int) -> int:
@@ -52,6 +57,8 @@ def _declarations(tokens: list[str]) -> Iterator[list[str]]:
                 yield from _declarations(tokens[at + 1:end])
             now, at = [], end + 1
             continue
+        if token == "{" and now[:1] == ["enum"]:
+            yield from (["enum", tokens[n]] for n in range(at + 1, _closing(tokens, at)) if tokens[n - 1] in "{,")
         if token == "{":
             at = _closing(tokens, at)
             now.append("{")
@@ -86,8 +93,10 @@ def _plain(words: list[str]) -> list[str]:
             at = _closing(words, at + 1) + 1
         elif word == "[" and words[at + 1] == "[":
             at = _closing(words, at) + 1
+        elif word.startswith("DSLC_"):
+            at = _closing(words, at + 1) + 1 if words[at + 1:at + 2] == ["("] else at + 1
         else:
-            out += [] if word.startswith("DSLC_") or word == "template" else [word]
+            out += [] if word == "template" else [word]
             at += 1
     return out
 
@@ -101,8 +110,8 @@ def _names(words: list[str]) -> Iterator[str]:
     elif words[0] == "using":
         yield from words[1:2] if "=" in words else words[-1:]
     elif words[0] == "typedef":
-        pointer = words.index("*") + 1 if words[words.index("(") + 1:][:1] == ["*"] else 0 if "(" in words else 0
-        yield words[pointer] if pointer else [w for w in words if _NAME.fullmatch(w)][-1]
+        pointer = re.search(r"\( \* (\w+)", " ".join(words))                      # to a function
+        yield pointer[1] if pointer else [w for w in words if _NAME.fullmatch(w)][-1]
     elif words[0] in ("struct", "class", "union", "enum"):
         yield from [w for w in words[1:] if w != "class" and _NAME.fullmatch(w)][:1]
     else:

@@ -102,12 +102,7 @@ def _run_context(a: Access, op: Op, coords: tuple[Operand, ...], run: int, t: Te
     if clipped or others:
         count = a.scope.say("run_inside", inside, a.coordinates[last] if clipped else "", bound, run)
     even = op.attr("even", 0) % run == 0 and op.attr("even", 0) > 0     # the largest power of two known to divide the row's start
-    return {"run": run, "from": f"{a.name} + {a.offset()}", "count": count, "aligned": even_rows(t, last) and even and run > 1, "shared": shared}
-
-
-def even_rows(t: TensorType, last: int | None) -> bool:
-    """Whether every row along dimension `last` starts at a multiple of 16 bytes: no other dimension is as dense."""
-    return t.aligned and t.unit == (last,)
+    return {"run": run, "from": f"{a.name} + {a.offset()}", "count": count, "aligned": t.aligned and even and run > 1, "shared": shared}
 
 
 def can_copy(op: Op, least: int = 4) -> bool:
@@ -118,7 +113,7 @@ def can_copy(op: Op, least: int = 4) -> bool:
     assert isinstance(tensor, Value)
     run = run_length(op, op.args[1:], tensor.tensor, Spread.parse(op.attr("over")), target)
     even = op.attr("even", 0)
-    return run > 1 and run * target.tile.dtype.bytes >= least and even_rows(tensor.tensor, coords_of_last_axis(op.args[1:])) and even > 0 and even % run == 0 and op.attr("pad", 0) == 0
+    return run > 1 and run * target.tile.dtype.bytes >= least and tensor.tensor.aligned and even > 0 and even % run == 0 and op.attr("pad", 0) == 0
 
 
 def store(op: Op, scope: Scope) -> Context:

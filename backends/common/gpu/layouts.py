@@ -125,8 +125,8 @@ def _side_by_side(at: Array, step: int, most: int) -> int:
 def vector_of_spread(spread: Spread, shape: Sequence[int]) -> int:
     """Neighbours along the last axis that lie in successive slots of one worker, the first in a slot that is a multiple of their number."""
     worker, slot = held(spread, shape)
-    most = shape[-1]
-    while most > 1 and (shape[-1] % most or (np.diff(worker.reshape(*worker.shape[:-1], -1, most)) != 0).any()):
+    most = shape[-1] & -shape[-1]                            # the greatest power of two that divides the extent
+    while most > 1 and (np.diff(worker.reshape(*worker.shape[:-1], -1, most)) != 0).any():
         most //= 2
     return _side_by_side(slot, 1, most)
 

@@ -293,12 +293,12 @@ constexpr i32 all_registers = 65536;                     // of an SM, compute ca
 struct Pool {
     i32 free;                                            // registers that warps have given back
     i32 each[32];                                        // of a thread, by warp
-    bool made;
+    bool changed[32], made;
 };
 inline Pool &pool() {
     Pool &p = engine::object<Pool>(engine::key_of(register_pool, 0));
     if (!p.made) {
-        // What a launch with one block on an SM gives: as many as there are, in steps of 8, at most 255.
+        // What a launch with one block on an SM gives at most; nvcc compiles for less if no claim is for so many.
         const i32 share = all_registers / (engine::here.workers > 0 ? engine::here.workers : 1) / 8 * 8, given = share > 255 ? 255 : share;
         for (i32 i = 0; i < 32; ++i)
             p.each[i] = given;
@@ -314,7 +314,7 @@ inline void set_registers(i32 n, bool claim, const char *what, i32 line) {
     engine::wave_collective(what, line, mine, [](Lane *const *, i32) {});
     if (engine::here.lane != 0)
         return;
-    if (claim ? n < had : n > had)
+    if (claim ? n < had && p.changed[wave] : n > had)
         engine::finding("registers", line, "%s: the warp has %d registers a thread, and asks for %d", what, had, n);
     struct Waiting { Pool *pool; i32 needed; } waiting{&p, (n - had) * 32};
     engine::wait(engine::key_of(register_pool, 1), [](const void *state) {
@@ -323,6 +323,7 @@ inline void set_registers(i32 n, bool claim, const char *what, i32 line) {
     }, &waiting, what, line);
     p.free -= waiting.needed;
     p.each[wave] = n;
+    p.changed[wave] = true;
     engine::notify(engine::key_of(register_pool, 1));
 }
 }  // namespace hopper

@@ -1,10 +1,11 @@
-// A ring of two stages between a producer warp group and a consumer warp group that own different numbers of registers; matrices stored for others to read.
+// A ring of two stages between a producer warp group and a consumer warp group that own different numbers of registers; matrices stored
+// for others to read. A third warp group only gives its registers away.
 // x: TRIPS x 128 u32; y: TRIPS x 128 u32.
 #include "tile_cuda.h"
 #define TRIPS 5
 
 struct run_arguments { TensorMap x; u32 *y; };
-KERNEL(256, 1) void run_programs(PARAMETER run_arguments arguments) {
+KERNEL(384, 1) void run_programs(PARAMETER run_arguments arguments) {
     Shared<u64> full = shared_at<u64>(0), empty = shared_at<u64>(16);
     Shared<u32> stages = shared_at<u32>(1024);
     if (worker() == 0) {
@@ -23,7 +24,7 @@ KERNEL(256, 1) void run_programs(PARAMETER run_arguments arguments) {
                 barrier_expect(full + i % 2, 512);
                 tensor_load(stages + i % 2 * 128, arguments.x, full + i % 2, 0, i);
             }
-    } else {
+    } else if (worker() < 256) {
         registers_claim<232>();
         const i32 lane = worker() % 32, warp = worker() / 32 - 4;
         for (i32 i = 0; i < TRIPS; ++i) {
@@ -39,6 +40,8 @@ KERNEL(256, 1) void run_programs(PARAMETER run_arguments arguments) {
             y[worker() - 128] = other;
             group_sync(2, 128);
         }
+    } else {
+        registers_release<40>();
     }
 }
 extern "C" __attribute__((visibility("default"))) i32 launch_run(void *const *arrays, void *stream) {
@@ -46,5 +49,5 @@ extern "C" __attribute__((visibility("default"))) i32 launch_run(void *const *ar
     const u64 dims[2] = {128, TRIPS}, strides[1] = {512};
     const u32 box[2] = {128, 1};
     const i32 status = tensor_map<u32>(&arguments.x, 2, arrays[0], dims, strides, box, 0);
-    return status ? status : launch(run_programs, 1, 256, 2048 + 512, stream, arguments);
+    return status ? status : launch(run_programs, 1, 384, 2048 + 512, stream, arguments);
 }
