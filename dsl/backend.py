@@ -62,7 +62,7 @@ class Backend:
     lacks: frozenset[str] = frozenset()
     devices: tuple[str, ...] = ()
     peak: Callable[[], Mapping[str, float]] = dict
-    reserved: frozenset[str] = frozenset()                  # identifiers that generated names must avoid
+    reserved: frozenset[str] = frozenset()                  # identifiers that generated names must avoid; {name}: the kernel's
     macro_files: tuple[str, ...] = ("common_ops.j2", "ops.j2")
     architectures: tuple[str, ...] = ()
     emulator: Callable[[str], Toolchain] | None = None

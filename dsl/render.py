@@ -51,7 +51,7 @@ class Scope:
         self.backend, self.kernel = backend, kernel
         self.macros = macros(backend.folder, backend.macro_files)
         self.names: dict[Value, str] = {}
-        self.taken: set[str] = set(backend.reserved)
+        self.taken = {word.replace("{name}", kernel.name) for word in backend.reserved}
         self.uses = count_uses(kernel.body)
         self.inlined: dict[Value, str] = {}
         self.sites: list[tuple[str, Any]] = []              # failures that generated code can report, by status number

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import islice, product
 from math import prod
 from typing import Any
@@ -27,6 +27,17 @@ KINDS = ("dot", "arithmetic", "division", "transcendental", "integer", "comparis
 
 
 @dataclass(frozen=True)
+class Conversion:
+    """One tile that goes through memory because it is made in one spread over workers and used in another; `line` of the kernel's source uses it."""
+
+    tile: str
+    bytes: int
+    made: str
+    used: str
+    line: int
+
+
+@dataclass(frozen=True)
 class Ledger:
     """Totals of a launch.
 
@@ -34,6 +45,7 @@ class Ledger:
     read, written: bytes moved between tensors and tiles, by tensor, summed over programs: what reaches memory if no cache helps.
     compulsory: bytes of the tensors, each once (twice if read and written): what reaches memory if caches hold everything.
     spaces: bytes that one program keeps in each space.  notes: what could not be known from the dimensions alone.
+    conversions: tiles whose elements change workers on the way from where they are made to where they are used.
     """
 
     programs: int
@@ -47,6 +59,7 @@ class Ledger:
     spaces: dict[str, int]
     notes: tuple[str, ...]
     widest: bool = False                                    # whether a tensor is f64
+    conversions: tuple[Conversion, ...] = ()
 
     @property
     def flops(self) -> float:
@@ -71,7 +84,8 @@ class Ledger:
         """Plain data, for JSON."""
         return {"programs": self.programs, "sampled": self.sampled, "operations": self.operations, "dots": self.dots, "read": self.read,
                 "written": self.written, "tensors": self.tensors, "compulsory_bytes": self.compulsory, "traffic_bytes": self.traffic,
-                "intensity": self.intensity, "spaces": self.spaces, "notes": list(self.notes)}
+                "intensity": self.intensity, "spaces": self.spaces, "notes": list(self.notes),
+                "conversions": [asdict(c) for c in self.conversions]}
 
 
 @dataclass(frozen=True)
@@ -120,7 +134,9 @@ def ledger(kernel: Kernel, dims: Mapping[str, int], scalars: Mapping[str, Any] |
     spaces = {str(s): n for s, n in sorted(arena_bytes(kernel).items(), key=lambda row: row[0].value)} if kernel.placed else {}
     operations = {k: float(total.operations.get(k, 0)) for k in KINDS}
     return Ledger(prod(extents), len(chosen), operations, dict(total.dots), dict(total.read), dict(total.written), sizes, compulsory, spaces, tuple(notes),
-                  any(isinstance(p.type, TensorType) and p.type.dtype.name == "f64" for p in kernel.params))
+                  any(isinstance(p.type, TensorType) and p.type.dtype.name == "f64" for p in kernel.params),
+                  tuple(Conversion(op.result.name, op.result.tile.bytes, *op.attr("converts")) for op in walk(kernel.body)
+                        if op.name == "alloc" and op.attr("converts") is not None))
 
 
 def _extent(text: str, dims: Mapping[str, int]) -> int:

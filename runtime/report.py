@@ -245,6 +245,7 @@ def _ledger_rows(c: Ledger) -> list[tuple[str, str]]:
     rows += [("traffic", f"{scaled(c.traffic, 'B')} between tensors and tiles, all programs"), ("compulsory", f"{scaled(c.compulsory, 'B')}: each tensor once"),
              ("intensity", f"{c.intensity:.3g} operations to a compulsory byte")]
     rows += [("scratch", ", ".join(f"{s} {scaled(b, 'B')}" for s, b in c.spaces.items()) + " for one program")] if c.spaces else []
+    rows += [("conversion", f"{v.tile}, {v.bytes} bytes through shared memory for line {v.line}: from {v.made} to {v.used}") for v in c.conversions]
     return [*rows, *(("note", n) for n in c.notes)]
 
 

@@ -57,7 +57,7 @@ def _declarations(tokens: list[str]) -> Iterator[list[str]]:
                 yield from _declarations(tokens[at + 1:end])
             now, at = [], end + 1
             continue
-        if token == "{" and now[:1] == ["enum"]:
+        if token == "{" and now[:1] == ["enum"] and "class" not in now:
             yield from (["enum", tokens[n]] for n in range(at + 1, _closing(tokens, at)) if tokens[n - 1] in "{,")
         if token == "{":
             at = _closing(tokens, at)

@@ -97,7 +97,8 @@ def emulated(source: str) -> ctypes.CDLL:
     """The kernel and an engine of its own in one library."""
     def produce(folder: Path) -> dict[str, str]:
         (folder / "kernel.cpp").write_text(source)
-        compiled(["-shared", "-Wall", "-Wextra", "-Werror", "-Wno-unused-function", "-Wno-psabi", *INCLUDES, str(engine()), "-lpthread"], folder / "kernel.cpp", folder / "kernel.so")
+        flags = ["-shared", "-Wall", "-Wextra", "-Werror", "-Wno-unused-function", "-Wno-psabi", *INCLUDES, str(engine()), "-lpthread"]
+        compiled(flags, folder / "kernel.cpp", folder / "kernel.so")
         return {}
 
     headers = [p.read_text() for p in (*sorted(EMULATOR.glob("*.h")), *sorted((BACKENDS / "cuda" / "emulator").glob("*.h")))]
@@ -192,8 +193,8 @@ def test_lanes(how: str) -> None:
 def specials() -> np.ndarray:
     """4096 f32: all sorts of numbers, with ties of every narrow format, its largest numbers, infinities and NaN."""
     rng = np.random.default_rng(2)
-    numbers = [0, -0.0, np.inf, -np.inf, np.nan, 448, 464, 465, 463.9, 480, 57344, 61440, 61439.9, 65504, 65519.9, 65520, 3.4e38, 2**-24, 2**-25, 1.5 * 2**-25, 2**-10,
-               2**-9, 2**-16, 2**-17, 1e-40, 1.5, 1 + 2**-11, 1 + 3 * 2**-11, 1 + 2**-8, 1 + 3 * 2**-8]
+    numbers = [0, -0.0, np.inf, -np.inf, np.nan, 448, 464, 465, 463.9, 480, 57344, 61440, 61439.9, 65504, 65519.9, 65520, 3.4e38, 2**-24, 2**-25,
+               1.5 * 2**-25, 2**-10, 2**-9, 2**-16, 2**-17, 1e-40, 1.5, 1 + 2**-11, 1 + 3 * 2**-11, 1 + 2**-8, 1 + 3 * 2**-8]
     x = rng.integers(0, 1 << 32, 4096, dtype=np.uint32).view(np.float32)
     x[:1024] = rng.standard_normal(1024) * np.exp2(rng.integers(-28, 18, 1024))
     x[:2 * len(numbers)] = [*numbers, *(-n for n in numbers)]
@@ -226,10 +227,11 @@ def test_functions(how: str) -> None:
     wide, error = x.astype(np.float64), 2.0**-20
     with np.errstate(all="ignore"):
         near = np.abs(wide - 1) < 0.3
-        logs = lambda f: (f(wide), np.where(near, 2.0**-21, error * np.abs(f(wide))))
+        log, log2 = ((f(wide), np.where(near, 2.0**-21, error * np.abs(f(wide)))) for f in (np.log, np.log2))
         turns = np.abs(wide) < 2**15
-        rows = [(np.exp(wide), (error + 2.0**-22 * np.abs(wide)) * np.exp(wide)), (np.exp2(wide), (error + 2.0**-22 * np.abs(wide)) * np.exp2(wide)), logs(np.log),
-                logs(np.log2), (1 / (1 + np.exp(-wide)), error / (1 + np.exp(-wide))), (np.tanh(wide), error), None,
+        power = error + 2.0**-22 * np.abs(wide)
+        rows = [(np.exp(wide), power * np.exp(wide)), (np.exp2(wide), power * np.exp2(wide)), log, log2,
+                (1 / (1 + np.exp(-wide)), error / (1 + np.exp(-wide))), (np.tanh(wide), error), None,
                 (np.where(turns, np.sin(wide), 0), np.where(turns, 2.0**-19, 2)), (np.where(turns, np.cos(wide), 0), np.where(turns, 2.0**-19, 2)),
                 (1 / np.sqrt(wide), error / np.sqrt(np.abs(wide)))]
         for i, row in enumerate(rows):
@@ -348,10 +350,12 @@ WRONG_COPIES = {
     "no fence for the barrier": ({"barrier_init_fence();": ""}, "barrier_init_fence"),
     "no fence before the store": ({"async_fence();": ""}, "no async_fence"),
     "not waited for": ({"barrier_wait(ready, 0);": ""}, "race"),
-    "no sync after the initialisation": ({"    }\n    block_sync();\n    if (worker() == 0) {\n        barrier_expect": "    }\n    if (worker() == 0) {\n        barrier_expect"}, ""),
+    "no sync after the initialisation": ({"    block_sync();\n    if (worker() == 0) {\n        barrier_expect": "    if (worker() == 0) {\n"
+                                         "        barrier_expect"}, ""),
     "too many bytes expected": ({"elements * 2": "elements * 2 + 16"}, "barrier_wait"),
     "too few bytes expected": ({"barrier_expect(ready, elements * 2)": "barrier_expect(ready, elements)"}, ""),
-    "more arrivals than the count": ({"barrier_expect(ready, elements * 2);": "barrier_expect(ready, elements * 2);\n        barrier_arrive(ready);"}, "one arrival more"),
+    "more arrivals than the count": ({"barrier_expect(ready, elements * 2);": "barrier_expect(ready, elements * 2); barrier_arrive(ready);"},
+                                  "one arrival more"),
     "more bytes than a barrier counts": ({"elements * 2": "1 << 20"}, "counts to"),
     "never initialised": ({"barrier_init(ready, 1);": ""}, "not been initialised"),
     "initialised twice": ({"barrier_init(ready, 1);": "barrier_init(ready, 1);\n        barrier_init(ready, 1);"}, "second time"),
@@ -392,7 +396,8 @@ def test_warp_group(how: str, transposed: tuple[int, int], swizzle: int, n: int,
 
 def plain_arrays() -> list[np.ndarray]:
     rng = np.random.default_rng(9)
-    a, b, c = rng.integers(-128, 128, (64, 32)).astype(np.int8), rng.integers(-128, 128, (16, 32)).astype(np.int8), rng.integers(-9999, 9999, (64, 16)).astype(np.int32)
+    a, b = (rng.integers(-128, 128, (rows, 32)).astype(np.int8) for rows in (64, 16))
+    c = rng.integers(-9999, 9999, (64, 16)).astype(np.int32)
     return aligned(a, b, c, np.zeros_like(c), np.zeros_like(c))
 
 
@@ -451,8 +456,9 @@ WRONG_ROLES = {
     "producer begins with the wrong parity": ({"i / 2 % 2 ^ 1": "i / 2 % 2"}, "barrier_wait"),
     "consumer begins with the wrong parity": ({"barrier_wait(full + i % 2, i / 2 % 2)": "barrier_wait(full + i % 2, i / 2 % 2 ^ 1)"}, ""),
     "stages are not released": ({"            barrier_arrive(empty + i % 2);\n": ""}, "barrier_wait"),
-    "released before they are read": ({"            const u32 x = stages[i % 2 * 128 + worker() - 128];\n            barrier_arrive(empty + i % 2);\n":
-                                       "            barrier_arrive(empty + i % 2);\n            const u32 x = stages[i % 2 * 128 + worker() - 128];\n"}, "race"),
+    "released before they are read": ({"            barrier_arrive(empty + i % 2);\n": "",
+                                       "            const u32 x = stages": "            barrier_arrive(empty + i % 2);\n"
+                                       "            const u32 x = stages"}, "race"),
     "more registers than were released": ({"registers_release<40>()": "registers_release<160>()"}, "registers_claim"),
     "released upwards": ({"registers_release<40>()": "registers_release<256>()"}, "registers_release"),
     "no second named barrier": ({"            group_sync(2, 128);\n": ""}, "race"),

@@ -240,6 +240,17 @@ def test_reading_assembly() -> None:
     assert k.names["v_mfma_f32_16x16x32_bf16"] == 3
 
 
+def test_inspection(tmp_path: Path) -> None:
+    (tmp_path / "k.s").write_text(ASSEMBLY)
+    (tmp_path / "k.hip").write_text("return launch(k_programs, n, 256, 65408, stream, launched);")
+    text = machine_code.inspect(tmp_path, "k")
+    assert "k  132 vector registers, 4 of them accumulators, 22 scalar; 3 vector and 1 scalar registers spilled, 16 bytes of scratch" in text
+    assert "65536 bytes of LDS; 2 waves on a SIMD (3 by registers)" in text
+    assert "2 MFMA, 2 VALU, 1 LDS reads" in text and "per MFMA 1.00 VALU" in text
+    with pytest.raises(DslError, match="cannot be read"):
+        machine_code.inspect(tmp_path, "other")
+
+
 @pytest.mark.parametrize(("shared", "waves"), [(0, 3), (65536 - 128, 2), (81920, 1), (163840 - 128, 1)])
 def test_occupancy(shared: int, waves: int) -> None:
     """132 registers are handed out as 136: 3 waves; 4 waves of a block, one on each SIMD, share what LDS a block takes."""

@@ -8,13 +8,7 @@ from dslc.ir import Kernel, Op, Value, used_values
 from dslc.render import Scope
 from dslc.runtime.abi import Field, c_type
 
-# What no C++ name may be, members of the argument block among them.
-KEYWORDS = frozenset("""
-alignas alignof and and_eq asm auto bitand bitor bool break case catch char class compl concept const constexpr consteval constinit continue co_await
-co_return co_yield decltype default delete do double dynamic_cast else enum explicit export extern false float for friend goto if inline int long
-mutable namespace new noexcept not not_eq nullptr operator or or_eq private protected public register reinterpret_cast requires return short signed
-sizeof static static_assert static_cast struct switch template this thread_local throw true try typedef typeid typename union unsigned using virtual
-void volatile wchar_t while xor xor_eq errno NULL INFINITY NAN """.split())
+from .reserved import KEYWORDS
 
 
 def needed(sinks: list[Op], ops: tuple[Op, ...]) -> list[Op]:

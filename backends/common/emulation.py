@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -47,6 +47,7 @@ int32_t dslc_emulator_findings(void);
 int64_t dslc_emulator_report(char *out, int64_t size);
 void dslc_emulator_end(void);
 """
+_TWICE = re.compile(r"write of byte \d+ of (\w+) by worker \d+ \(wave \d+\) is not ordered with the write by worker")
 _ORIGIN = re.compile(r"\s*//\s*(\S[^:]*:\d+(?::.*|\s*$))")
 
 Range = tuple[str, int, int, bool] | tuple[str, int, int, bool, bool]
@@ -188,7 +189,16 @@ class Launcher:
         data["banks"] = {int(line): tuple(counts) for line, counts in data["banks"].items()}
         self.statistics = data
         text = _lines(self.source) if rows else []
-        return [Finding(r["kind"], r["text"], r["block"], tuple(r["lines"]), tuple(_origin(text, n) for n in r["lines"])) for r in rows]
+        return [_finding(r, text) for r in rows]
+
+
+def _finding(row: Mapping[str, Any], text: Sequence[str]) -> Finding:
+    """A finding in the kernel's words: two workers that write one element from one line of a store were given the same place by the kernel."""
+    origins, lines = tuple(_origin(text, n) for n in row["lines"]), tuple(row["lines"])
+    said, twice = row["text"], _TWICE.match(row["text"])
+    if row["kind"] == "race" and twice and len(set(lines)) == 1 and any("tile.store(" in o for o in origins):
+        said = f"store: one store names an element of {twice[1]} twice ({said})"
+    return Finding(row["kind"], said, row["block"], lines, origins)
 
 
 def _mode(mode: str) -> tuple[int, int]:

@@ -8,6 +8,11 @@
 #define DSLC_WORKER DSLC_FN
 #endif
 #define DSLC_EXPORT __attribute__((visibility("default")))
+// The emulator reports what these functions do at the line that they are called from; on a device both are nothing.
+#ifndef DSLC_AT
+#define DSLC_AT
+#define DSLC_FROM
+#endif
 #include "tile_bounds.h"
 
 // ---------------------------------------------------------------- reductions
@@ -78,7 +83,8 @@ template <class T> struct LeastAt : BestAt<T, -1> {};
 template <class T> DSLC_WORKER At<T> shuffle_xor(At<T> x, i32 mask) { return {shuffle_xor(x.value, mask), shuffle_xor(x.index, mask)}; }
 
 // Combines the workers of one warp whose numbers differ by multiples of `stride` below stride * extent. Each then has the result.
-template <class F, int stride, int extent, int slots> DSLC_WORKER void across_lanes(typename F::Partial (&x)[slots]) {
+template <class F, int stride, int extent, int slots> DSLC_WORKER void across_lanes(typename F::Partial (&x)[slots] DSLC_AT) {
+    DSLC_FROM
 #pragma unroll
     for (i32 mask = stride; mask < stride * extent; mask *= 2) {
 #pragma unroll
@@ -87,7 +93,8 @@ template <class F, int stride, int extent, int slots> DSLC_WORKER void across_la
 }
 // The same across warps, through shared memory. `scratch` holds slots * workers partial results.
 template <class F, int stride, int extent, int workers, int slots>
-DSLC_WORKER void across_warps(typename F::Partial (&x)[slots], Shared<typename F::Partial> scratch, i32 worker) {
+DSLC_WORKER void across_warps(typename F::Partial (&x)[slots], Shared<typename F::Partial> scratch, i32 worker DSLC_AT) {
+    DSLC_FROM
 #pragma unroll
     for (i32 e = 0; e < slots; ++e) scratch[e * workers + worker] = x[e];
     block_sync();
@@ -123,7 +130,8 @@ template <class T> struct Bare<const T> { typedef T type; };
 template <int n, int size> struct VectorLength { static const int value = n * size > 16 ? 16 / size : n; };
 
 // From a tensor to registers. `aligned`: the address is a multiple of the run's bytes, or of 16 where those are more.
-template <int n, bool aligned, class T, class From> DSLC_WORKER void load_run(T *to, From from) {
+template <int n, bool aligned, class T, class From> DSLC_WORKER void load_run(T *to, From from DSLC_AT) {
+    DSLC_FROM
     if constexpr (aligned) {
         constexpr int length = VectorLength<n, (int)sizeof(T)>::value;
 #pragma unroll
@@ -137,12 +145,14 @@ template <int n, bool aligned, class T, class From> DSLC_WORKER void load_run(T 
         for (i32 e = 0; e < n; ++e) to[e] = from[e];
     }
 }
-template <int n, bool aligned, class T, class From> DSLC_WORKER void load_run(T *to, From from, Run inside, T pad) {
+template <int n, bool aligned, class T, class From> DSLC_WORKER void load_run(T *to, From from, Run inside, T pad DSLC_AT) {
+    DSLC_FROM
     if (inside.first == 0 && inside.last == n) return load_run<n, aligned>(to, from);
 #pragma unroll
     for (i32 e = 0; e < n; ++e) to[e] = e >= inside.first && e < inside.last ? (T)from[e] : pad;
 }
-template <int n, bool aligned, class T, class To> DSLC_WORKER void store_run(To to, const T *from) {
+template <int n, bool aligned, class T, class To> DSLC_WORKER void store_run(To to, const T *from DSLC_AT) {
+    DSLC_FROM
     if constexpr (aligned) {
         constexpr int length = VectorLength<n, (int)sizeof(T)>::value;
 #pragma unroll
@@ -157,29 +167,34 @@ template <int n, bool aligned, class T, class To> DSLC_WORKER void store_run(To 
         for (i32 e = 0; e < n; ++e) to[e] = from[e];
     }
 }
-template <int n, bool aligned, class T, class To> DSLC_WORKER void store_run(To to, const T *from, Run inside) {
+template <int n, bool aligned, class T, class To> DSLC_WORKER void store_run(To to, const T *from, Run inside DSLC_AT) {
+    DSLC_FROM
     if (inside.first == 0 && inside.last == n) return store_run<n, aligned>(to, from);
 #pragma unroll
     for (i32 e = 0; e < n; ++e)
         if (e >= inside.first && e < inside.last) to[e] = from[e];
 }
 // Between a tensor and a shared place, whose address is a multiple of the run's bytes.
-template <int n, bool aligned, class T, class From> DSLC_WORKER void fill_run(Shared<T> to, From from, Run inside, T pad) {
+template <int n, bool aligned, class T, class From> DSLC_WORKER void fill_run(Shared<T> to, From from, Run inside, T pad DSLC_AT) {
+    DSLC_FROM
     T run[n];
     load_run<n, aligned>(run, from, inside, pad);
     store_run<n, true>(to, run);
 }
-template <int n, bool aligned, class T, class From> DSLC_WORKER void fill_run(Shared<T> to, From from) {
+template <int n, bool aligned, class T, class From> DSLC_WORKER void fill_run(Shared<T> to, From from DSLC_AT) {
+    DSLC_FROM
     T run[n];
     load_run<n, aligned>(run, from);
     store_run<n, true>(to, run);
 }
-template <int n, bool aligned, class T, class To> DSLC_WORKER void drain_run(To to, Shared<T> from, Run inside) {
+template <int n, bool aligned, class T, class To> DSLC_WORKER void drain_run(To to, Shared<T> from, Run inside DSLC_AT) {
+    DSLC_FROM
     T run[n];
     load_run<n, true>(run, from);
     store_run<n, aligned>(to, run, inside);
 }
-template <int n, bool aligned, class T, class To> DSLC_WORKER void drain_run(To to, Shared<T> from) {
+template <int n, bool aligned, class T, class To> DSLC_WORKER void drain_run(To to, Shared<T> from DSLC_AT) {
+    DSLC_FROM
     T run[n];
     load_run<n, true>(run, from);
     store_run<n, aligned>(to, run);
@@ -212,7 +227,8 @@ template <class D, class T, class U> DSLC_WORKER D multiply_add(T a, U b, D c) {
     else return (D)((typename Unsigned<D>::type)a * (typename Unsigned<D>::type)b + (typename Unsigned<D>::type)c);
 }
 template <i32 high, i32 wide, i32 row_gap, i32 column_gap, class D, class A, class B>
-DSLC_WORKER void fma_product(D (&acc)[high * wide], const A &left, const B &right, i32 row, i32 column) {
+DSLC_WORKER void fma_product(D (&acc)[high * wide], const A &left, const B &right, i32 row, i32 column DSLC_AT) {
+    DSLC_FROM
     for (i32 k = 0; k < A::depth; ++k) {
         typename A::Element a[high];
         typename B::Element b[wide];

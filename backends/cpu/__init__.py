@@ -7,21 +7,20 @@ from dslc.backend import Backend
 from dslc.runtime.deferred import deferred
 from dslc.types import DTYPES
 
-from ..common.arguments import KEYWORDS
+from ..common.reserved import KEYWORDS, SCALARS
 from .library import HEADERS, CppToolchain
 
 _describe, _frame, _limits, _windows = (deferred(f"dslc.backends.cpu.{name}") for name in ("describe", "frame", "limits", "windows"))
 
 _SUB_BYTE = {"u1": "u8", "u2": "u8", "u4": "u8", "i4": "i8", "index": "index_t"}
-# What generated names must not take besides: words of the headers and skeletons.
-_RESERVED = KEYWORDS | frozenset("""
-e e0 e1 e2 e3 e4 e5 e6 e7 e8 e9 arguments packed first last memory scratch panels
-program programs run threads count bytes status segment running arena_bytes panel_bytes i8 i16 i32 i64 u8 u16 u32 u64 f16 bf16 f32 f64 f8e4m3 f8e5m2
-index_t tf32 Window spans at within least most largest load_row store_row get_field put_field whole_words reduce_sum reduce_max reduce_min arg_reduce_max
-arg_reduce_min atomic_add atomic_min atomic_max atomic_update distinct select cast cast_saturate widen minimum maximum absolute negate fma_ field
-popcount bitcast dot dot_tf32 floor_div floor_mod shift_left shift_right to_int to_int_range int_saturate i4_from_bits random_bits free malloc
-aligned_alloc abort exit abs div rand random signal time clock index main
-""".split())
+# What generated names must not take besides: words of this target's headers and skeletons.
+_RESERVED = KEYWORDS | SCALARS | frozenset("""
+first last memory scratch panels programs run threads count bytes segment running arena_bytes panel_bytes scratch_bytes body visibility Window at largest
+load_row store_row reduce_sum reduce_max reduce_min arg_reduce_max arg_reduce_min atomic_add atomic_min atomic_max atomic_update distinct dot dot_tf32
+DotOperand DotPlan DotVector DotWidth dot_add_rows dot_broadcast dot_columns dot_convert dot_convert_left dot_depth dot_f32 dot_f64 dot_far dot_far_bytes
+dot_i16 dot_i32 dot_in_place dot_inner dot_load dot_load_converted dot_matrix_vector dot_multiply_add dot_pack_columns dot_pack_panel dot_pack_row
+dot_pack_row_pair dot_quad dot_scratch dot_strip dot_strip_panel dot_strips dot_tf32_scratch dot_tile dot_transpose dot_transpose_4x4 dot_unpacked_rows
+dot_value dot_vectors dot_widen_halves dot_widened """.split())
 
 BACKEND = Backend(
     name="cpu",

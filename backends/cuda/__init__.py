@@ -7,25 +7,24 @@ from dslc.backend import Backend, Toolchain
 from dslc.runtime.deferred import deferred
 from dslc.types import DTYPES
 
-from ..common.arguments import KEYWORDS
+from ..common.reserved import KEYWORDS, SCALARS, WORKERS
 
-_describe, _lower, _frame, _toolchain, _emulation, _choices = (
-    deferred(f"dslc.backends.{name}") for name in ("cuda.describe", "cuda.lower", "cuda.frame", "cuda.toolchain", "common.emulation", "common.gpu.choices"))
+_describe, _lower, _frame, _toolchain, _banks, _emulation, _choices, _drawing = (
+    deferred(f"dslc.backends.{name}") for name in ("cuda.describe", "cuda.lower", "cuda.frame", "cuda.toolchain", "cuda.banks", "common.emulation",
+                                                   "common.gpu.choices", "common.gpu.drawing"))
 HERE = Path(__file__).resolve().parent
 COMMON = HERE.parent / "common"
 HEADERS = (*(COMMON / f"tile_{part}.h" for part in ("types", "math", "bounds", "workers")),
            *sorted(HERE.glob("tile_cuda*.h")), HERE / "tile_products.h")
 ARCHITECTURES = ("sm_90a", "sm_80", "sm_89", "sm_120")
 _SUB_BYTE = {"u1": "u8", "u2": "u8", "u4": "u8", "i4": "i8", "index": "index_t"}
-# What generated names must not take: words of the headers and skeletons.
-_RESERVED = KEYWORDS | frozenset("""
-e e0 e1 e2 e3 e4 e5 e6 e7 e8 e9 e10 e11 arguments launched packed program worker stream status started lanes launch fail main
-i8 i16 i32 i64 u8 u16 u32 u64 f16 bf16 f32 f64 f8e4m3 f8e5m2 index_t tf32 Shared Global Vector Run At Sum Greatest Least GreatestAt LeastAt Operand
-shared_at global load_vector store_vector load_run store_run fill_run drain_run run_inside across_lanes across_warps swizzle part within least most
-spans get_field put_field whole_words select cast cast_saturate widen minimum maximum absolute negate fma_ field popcount bitcast floor_div floor_mod
-shift_left shift_right to_int to_int_range int_saturate i4_from_bits random_bits atomic_add atomic_min atomic_max block_sync wave_sync shuffle
-shuffle_xor mma pack2 unpack threadIdx blockIdx blockDim gridDim warpSize abs div rand random signal time clock index
-""".split())
+# What generated names must not take besides: words of this target's headers and of their emulated forms.
+_RESERVED = KEYWORDS | SCALARS | WORKERS | frozenset("""
+threadIdx blockIdx blockDim gridDim warpSize dim3 cuda_emulator hopper async_fence atomic_replace barrier_arrive barrier_expect barrier_init
+barrier_init_fence barrier_wait BitsOf CallLine copy_async copy_async_commit copy_async_wait cuda_status EncodeTiled find_encode_tiled gathered group_arrive
+group_sync left_fragment load_matrix load_matrix_transposed matrix_descriptor MatrixType mma mma_f64 mma_product mma_product_registers mma_tf32
+registers_claim registers_release right_fragments shared_address store_matrix tensor_commit tensor_load tensor_map tensor_prefetch tensor_store tensor_wait
+tensor_wait_read TensorMap TensorMapType tf32_bits Unqualified wgmma Wgmma wgmma_commit wgmma_fence wgmma_hold wgmma_registers wgmma_wait Wide Word """.split())
 
 
 def _emulator(architecture: str) -> Toolchain:
@@ -51,5 +50,6 @@ BACKEND = Backend(
     architectures=ARCHITECTURES,
     macro_files=("common_ops.j2", "gpu_ops.j2", "ops.j2"),
     reserved=_RESERVED,
+    draw=lambda kernel, tile: _drawing.draw(kernel, tile, _banks.BANKS),
     stream="void *stream",
 )

@@ -24,7 +24,8 @@ template <class F, class O> DSLC_WORKER u32 gathered(const O &o, i32 row, i32 k)
 }
 
 // 16 rows from `row` on: registers 0 to 3 are rows 0-7 and 8-15 of the first half of k, then of the second.
-template <bool whole, class F, class O> DSLC_WORKER void left_fragment(u32 (&a)[4], const O &o, i32 row, i32 k, i32 lane) {
+template <bool whole, class F, class O> DSLC_WORKER void left_fragment(u32 (&a)[4], const O &o, i32 row, i32 k, i32 lane DSLC_AT) {
+    DSLC_FROM
     constexpr i32 n = 4 / (i32)sizeof(F);
     if constexpr (whole && O::depth_is_dense) {
         load_matrix<4>(a, o.at + O::offset(row + lane % 16, k + lane / 16 * 8));
@@ -36,7 +37,8 @@ template <bool whole, class F, class O> DSLC_WORKER void left_fragment(u32 (&a)[
     }
 }
 // `count` groups of 8 rows from `row` on, two registers each: the first half of k and the second.
-template <bool whole, class F, i32 count, class O> DSLC_WORKER void right_fragments(u32 (&b)[count][2], const O &o, i32 row, i32 k, i32 lane) {
+template <bool whole, class F, i32 count, class O> DSLC_WORKER void right_fragments(u32 (&b)[count][2], const O &o, i32 row, i32 k, i32 lane DSLC_AT) {
+    DSLC_FROM
     constexpr i32 n = 4 / (i32)sizeof(F);
     if constexpr (whole) {
 #pragma unroll
@@ -61,7 +63,8 @@ template <bool whole, class F, i32 count, class O> DSLC_WORKER void right_fragme
     }
 }
 
-template <class FA, class FB, class D> DSLC_WORKER void multiply(D (&d)[4], const u32 (&a)[4], const u32 (&b)[2]) {
+template <class FA, class FB, class D> DSLC_WORKER void multiply(D (&d)[4], const u32 (&a)[4], const u32 (&b)[2] DSLC_AT) {
+    DSLC_FROM
     if constexpr (sizeof(FA) == 4) mma_tf32(d, a, b);
     else mma<FA, FB>(d, a, b);
 }
@@ -69,7 +72,8 @@ template <class FA, class FB, class D> DSLC_WORKER void multiply(D (&d)[4], cons
 // ---------------------------------------------------------------- products of a warp
 // The warp has `high` x `wide` tiles of 16 x 8, row by row in `acc`, from (row, column) on. FA and FB are what the unit computes with.
 template <i32 high, i32 wide, bool whole, class FA, class FB, class D, class A, class B>
-DSLC_WORKER void mma_product(D (&acc)[high * wide * 4], const A &left, const B &right, i32 row, i32 column, i32 lane) {
+DSLC_WORKER void mma_product(D (&acc)[high * wide * 4], const A &left, const B &right, i32 row, i32 column, i32 lane DSLC_AT) {
+    DSLC_FROM
     constexpr i32 step = 32 / (i32)sizeof(FA);
 #pragma unroll
     for (i32 k = 0; k < A::depth; k += step) {
@@ -86,7 +90,8 @@ DSLC_WORKER void mma_product(D (&acc)[high * wide * 4], const A &left, const B &
 }
 // The left operand is in registers, spread like the sum of a product: two neighbouring tiles of 16 x 8 are one fragment of 16 x 16.
 template <i32 high, i32 wide, bool whole, class FA, class FB, class D, class T, i32 slots, class B>
-DSLC_WORKER void mma_product_registers(D (&acc)[high * wide * 4], const T (&left)[slots], const B &right, i32 column, i32 lane) {
+DSLC_WORKER void mma_product_registers(D (&acc)[high * wide * 4], const T (&left)[slots], const B &right, i32 column, i32 lane DSLC_AT) {
+    DSLC_FROM
     constexpr i32 tiles = slots / (high * 4);
 #pragma unroll
     for (i32 t = 0; t < tiles; t += 2) {
@@ -104,7 +109,8 @@ DSLC_WORKER void mma_product_registers(D (&acc)[high * wide * 4], const T (&left
 
 // ---------------------------------------------------------------- copies behind the workers' backs
 // A run of n elements to shared memory by cp.async, zeros where it is not inside; both addresses are multiples of the run's bytes or of 16.
-template <i32 n, class T, class From> DSLC_WORKER void copy_run(Shared<T> to, From from, Run inside) {
+template <i32 n, class T, class From> DSLC_WORKER void copy_run(Shared<T> to, From from, Run inside DSLC_AT) {
+    DSLC_FROM
     constexpr i32 length = VectorLength<n, (i32)sizeof(T)>::value;
     const i32 count = inside.first == 0 ? inside.last : 0;      // a run is wholly before the tensor's start or not at all
 #pragma unroll
@@ -113,5 +119,5 @@ template <i32 n, class T, class From> DSLC_WORKER void copy_run(Shared<T> to, Fr
         copy_async<length * (i32)sizeof(T)>(to + e, from + e, valid * (i32)sizeof(T));
     }
 }
-template <i32 n, class T, class From> DSLC_WORKER void copy_run(Shared<T> to, From from) { copy_run<n>(to, from, Run{0, n}); }
+template <i32 n, class T, class From> DSLC_WORKER void copy_run(Shared<T> to, From from DSLC_AT) { DSLC_FROM copy_run<n>(to, from, Run{0, n}); }
 #endif

@@ -7,24 +7,23 @@ from dslc.backend import Backend, Toolchain
 from dslc.runtime.deferred import deferred
 from dslc.types import DTYPES
 
-from ..common.arguments import KEYWORDS
+from ..common.reserved import KEYWORDS, SCALARS, WORKERS
 
-_describe, _lower, _frame, _toolchain, _emulation = (
-    deferred(f"dslc.backends.{name}") for name in ("hip.describe", "hip.lower", "hip.frame", "hip.toolchain", "common.emulation"))
+_describe, _lower, _frame, _toolchain, _banks, _machine_code, _emulation, _drawing = (
+    deferred(f"dslc.backends.{name}") for name in ("hip.describe", "hip.lower", "hip.frame", "hip.toolchain", "hip.banks",
+                                                   "hip.machine_code", "common.emulation", "common.gpu.drawing"))
 HERE = Path(__file__).resolve().parent
 COMMON = HERE.parent / "common"
 HEADERS = (*(COMMON / f"tile_{part}.h" for part in ("types", "math", "bounds", "workers")), *sorted(HERE.glob("tile_hip*.h")))
 ARCHITECTURES = ("gfx942", "gfx950", "gfx90a", "gfx1100")
 _SUB_BYTE = {"u1": "u8", "u2": "u8", "u4": "u8", "i4": "i8", "index": "index_t"}
-# What generated names must not take: words of the headers and skeletons.
-_RESERVED = KEYWORDS | frozenset("""
-e e0 e1 e2 e3 e4 e5 e6 e7 e8 e9 e10 e11 arguments launched packed program worker stream status started lanes launch fail main
-i8 i16 i32 i64 u8 u16 u32 u64 f16 bf16 f32 f64 f8e4m3 f8e5m2 index_t tf32 Shared Global Vector Run At Sum Greatest Least GreatestAt LeastAt Operand
-shared_at global load_vector store_vector load_run store_run fill_run drain_run run_inside across_lanes across_warps swizzle part within least most
-spans get_field put_field whole_words select cast cast_saturate widen minimum maximum absolute negate fma_ field popcount bitcast floor_div floor_mod
-shift_left shift_right to_int to_int_range int_saturate i4_from_bits random_bits atomic_add atomic_min atomic_max block_sync wave_sync shuffle
-shuffle_xor priority Low Half Buffer fragment multiply abs div rand random signal time clock index
-""".split())
+# What generated names must not take besides: words of this target's headers and of their emulated forms.
+_RESERVED = KEYWORDS | SCALARS | WORKERS | frozenset("""
+{name}_programs_loaded Adder base_in_shared brain_x8 Buffer buffer_load can_copy copies_family copies_kind copy_to_shared CopyEffect CopyLane exp2_of_half
+fragment Half half_sync half_x4 half_x8 hip_library hip_no_library hip_no_status hip_no_such_device hip_too_many_blocks HipLibrary int_x4 issue_copy
+launch_kernel lds_phases LdsPhases load_transposed loaded_function Low make_buffer meet Meeting MeetingWait Mfma mfma_16x16 mfma_32x32 mfma_operand
+mfma_product mfma_row MfmaLane move_in_row order_fence part_of priority resource_of short_x4 shuffle_word shuffle_xor_word step_sync TransposedLane uniform
+UniformLane wait_copies waves_of_simd Words """.split())
 
 
 def _emulator(architecture: str) -> Toolchain:
@@ -44,10 +43,12 @@ BACKEND = Backend(
     describe=lambda op, scope: _describe.describe(op, scope),
     frame=lambda kernel, scope: _frame.frame(kernel, scope),
     toolchain=lambda architecture: _toolchain.HipToolchain(architecture),
+    inspect=lambda folder, kernel, architecture: _machine_code.inspect(folder, kernel.name),
     emulator=_emulator,
     devices=("hip", "rocm"),
     architectures=ARCHITECTURES,
     macro_files=("common_ops.j2", "gpu_ops.j2", "ops.j2"),
     reserved=_RESERVED,
+    draw=lambda kernel, tile: _drawing.draw(kernel, tile, _banks.banks(kernel.attr("architecture"))),
     stream="void *stream",
 )

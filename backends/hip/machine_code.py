@@ -7,6 +7,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+
+from dslc.errors import DslError
 
 # Registers of one lane on one SIMD, and what they are handed out by: gfx90a and later hold vector and accumulator registers in one file
 # (LLVM AMDGPU usage guide, "Kernel Descriptor": granulated_workitem_vgpr_count).  gfx1100: 1536 of a wave of 32, by 24.
@@ -80,6 +83,32 @@ class MachineCode:
             of_block = -(-self.workers // (32 if self.architecture.startswith("gfx1") else 64))
             waves = min(waves, max(1, SHARED_BYTES[self.architecture] // shared * of_block // SIMDS))
         return waves
+
+
+def inspect(folder: Path, name: str) -> str:
+    """What `dslc inspect` prints of the kernel `name` built in `folder`: a line for each kernel and one for its main loop."""
+    try:
+        text, source = (folder / f"{name}.s").read_text(), (folder / f"{name}.hip").read_text()
+    except OSError as error:
+        raise DslError(f"the build of {name} cannot be read: {error.strerror}") from None
+    launched = re.search(r"\blaunch\(.*, (\d+), stream\b", source)
+    shared = int(launched[1]) if launched else 0
+    rows = []
+    for k in read(text):
+        spills = f"{k.vgpr_spills} vector and {k.sgpr_spills} scalar registers spilled, {k.scratch_bytes} bytes of scratch"
+        rows.append(f"  {k.kernel}  {k.vgprs} vector registers, {k.agprs} of them accumulators, {k.sgprs} scalar; {spills}; "
+                    f"{k.lds_bytes + shared} bytes of LDS; {k.occupancy(shared)} waves on a SIMD ({k.occupancy()} by registers)")
+        if k.loop:
+            rows.append(f"  main loop  {_described(k.loop)}")
+    return "\n".join(rows)
+
+
+def _described(loop: Loop) -> str:
+    words = (("MFMA", loop.mfma), ("VALU", loop.valu), ("LDS reads", loop.lds_reads), ("LDS writes", loop.lds_writes), ("other LDS", loop.lds_other),
+             ("global loads", loop.global_loads), ("global stores", loop.global_stores), ("copies to LDS", loop.copies), ("waits", loop.waits),
+             ("barriers", loop.barriers), ("scratch accesses", loop.scratch), ("scalar", loop.scalar))
+    per = f"; per MFMA {loop.valu_per_mfma:.2f} VALU, {loop.lds_reads_per_mfma:.2f} LDS reads, {loop.lds_writes_per_mfma:.2f} LDS writes" if loop.mfma else ""
+    return f"{loop.instructions} instructions: {', '.join(f'{n} {word}' for word, n in words if n)}{per}"
 
 
 def read(text: str) -> list[MachineCode]:

@@ -108,7 +108,8 @@ template <int n, class T> DSLC_DEVICE Vector<T, n> buffer_load(Buffer<T> buffer,
 // Lane i's element lands at wave_base + i * bytes, the address at which `from` points, or the one with a number in a buffer: then zeros
 // land for what is outside it. 4 bytes on every chip, 16 on gfx950. wave_base is the same in all lanes.
 // Text and not the builtins, after which the compiler waits for every copy before any read of shared memory.
-// The base goes in m0, which such an instruction may read one cycle after it was written.
+// The base goes in m0, which such an instruction may read one cycle after it was written; a descriptor that a vector instruction wrote,
+// five after (CDNA3 instruction set reference, "Manually inserted wait states"): the compiler does not look into the text for these.
 #if defined(__gfx950__)
 #define DSLC_COPY_BYTES(bytes) ((bytes) == 4 || (bytes) == 16)
 #else
@@ -142,10 +143,10 @@ template <int bytes, class T> DSLC_DEVICE void copy_to_shared(T *wave_base, Buff
     const auto resource = resource_of(from);
 #ifdef __gfx950__
     if constexpr (bytes == 16)
-        asm volatile("s_nop 0\n\tbuffer_load_dwordx4 %1, %2, 0 offen lds" ::"{m0}"(base), "v"(offset), "s"(resource) : "memory");
+        asm volatile("s_nop 4\n\tbuffer_load_dwordx4 %1, %2, 0 offen lds" ::"{m0}"(base), "v"(offset), "s"(resource) : "memory");
     else
 #endif
-        asm volatile("s_nop 0\n\tbuffer_load_dword %1, %2, 0 offen lds" ::"{m0}"(base), "v"(offset), "s"(resource) : "memory");
+        asm volatile("s_nop 4\n\tbuffer_load_dword %1, %2, 0 offen lds" ::"{m0}"(base), "v"(offset), "s"(resource) : "memory");
 }
 #undef DSLC_COPY_BYTES
 #undef DSLC_GLOBAL_TO_SHARED

@@ -37,21 +37,24 @@ template <i32 n> DSLC_WORKER Vector<i8, n> part_of(const Vector<u8, n> &x, Half)
     return v;
 }
 
-template <class FA, class FB, i32 n, class D> DSLC_WORKER void multiply(D (&d)[4], const Vector<FA, n> &a, const Vector<FB, n> &b) { mfma_16x16(d, a, b); }
-template <class F, class D> DSLC_WORKER void multiply(D (&d)[4], const Vector<F, 1> &a, const Vector<F, 1> &b) { mfma_16x16(d, a[0], b[0]); }
-template <i32 n> DSLC_WORKER void multiply(i32 (&d)[4], const Vector<u8, n> &a, const Vector<i8, n> &b) {
+template <class FA, class FB, i32 n, class D> DSLC_WORKER void multiply(D (&d)[4], const Vector<FA, n> &a, const Vector<FB, n> &b DSLC_AT) { DSLC_FROM mfma_16x16(d, a, b); }
+template <class F, class D> DSLC_WORKER void multiply(D (&d)[4], const Vector<F, 1> &a, const Vector<F, 1> &b DSLC_AT) { DSLC_FROM mfma_16x16(d, a[0], b[0]); }
+template <i32 n> DSLC_WORKER void multiply(i32 (&d)[4], const Vector<u8, n> &a, const Vector<i8, n> &b DSLC_AT) {
+    DSLC_FROM
     const Vector<i8, n> half = part_of(a, Half());
     mfma_16x16(d, part_of(a, Low()), b);
     mfma_16x16(d, half, b);
     mfma_16x16(d, half, b);
 }
-template <i32 n> DSLC_WORKER void multiply(i32 (&d)[4], const Vector<i8, n> &a, const Vector<u8, n> &b) {
+template <i32 n> DSLC_WORKER void multiply(i32 (&d)[4], const Vector<i8, n> &a, const Vector<u8, n> &b DSLC_AT) {
+    DSLC_FROM
     const Vector<i8, n> half = part_of(b, Half());
     mfma_16x16(d, a, part_of(b, Low()));
     mfma_16x16(d, a, half);
     mfma_16x16(d, a, half);
 }
-template <i32 n> DSLC_WORKER void multiply(i32 (&d)[4], const Vector<u8, n> &a, const Vector<u8, n> &b) {
+template <i32 n> DSLC_WORKER void multiply(i32 (&d)[4], const Vector<u8, n> &a, const Vector<u8, n> &b DSLC_AT) {
+    DSLC_FROM
     const Vector<i8, n> half = part_of(b, Half());
     multiply(d, a, part_of(b, Low()));
     multiply(d, a, half);
@@ -60,7 +63,8 @@ template <i32 n> DSLC_WORKER void multiply(i32 (&d)[4], const Vector<u8, n> &a, 
 
 // The wave has `high` x `wide` tiles of 16 x 16, row by row in `acc`, from (row, column) on; n elements of k for each lane at a time.
 template <i32 high, i32 wide, i32 n, bool whole, class FA, class FB, class D, class A, class B>
-DSLC_WORKER void mfma_product(D (&acc)[high * wide * 4], const A &left, const B &right, i32 row, i32 column, i32 lane) {
+DSLC_WORKER void mfma_product(D (&acc)[high * wide * 4], const A &left, const B &right, i32 row, i32 column, i32 lane DSLC_AT) {
+    DSLC_FROM
 #pragma unroll
     for (i32 k = 0; k < A::depth; k += 4 * n) {
         Vector<FA, n> a[high];

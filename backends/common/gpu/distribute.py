@@ -2,6 +2,7 @@
 
 A pass on the placed form.  Then holds: every alloc of rank >= 1 is either in registers, with its spread as the attribute `spread`, or shared;
 every op on tiles carries the spread of its iteration space as `over`, and each operand in registers is spread as that says.
+A shared place through which elements change workers says so as `converts`: (spread written, spread read, line of the reader).
 """
 from __future__ import annotations
 
@@ -16,6 +17,7 @@ from .spread import Spread, blocked, power_of_two
 from .tiles import REDUCTIONS, Facet, Owner, facets, owners, space_of
 
 LINE = 16               # bytes that one worker moves at a time: the widest vector access of the machines at hand
+EVERYONE = "every worker"                                # in the place of a spread: any of them may want any element
 PARTS = ("alloc", "view", "barrier", "for", "while", "if", "yield", "grid", "assume")
 
 
@@ -189,7 +191,28 @@ class _Distributor:
         place = self.shared.get(v) or Place(space)
         made = self.new[v] = Value(v.name, replace(v.tile, place=place))
         op = replace(op, results=(made,))
-        return op if v in self.shared else op.having(spread=str(self.spread[v]))
+        return op.having(converts=self.converted(self.table[v])) if v in self.shared else op.having(spread=str(self.spread[v]))
+
+    def converted(self, owner: Owner) -> tuple[str, str, int] | None:
+        """Of a shared place through which elements change workers: the spread in which it is written, the first other one in which it is read, and
+        the line of the reader.  A product or a lookup of what was loaded is none: such a place is shared for what it is.
+        """
+        ops = [op for op in walk(self.kernel.body) if op in self.over or op in self.ways]
+        readers = [op for op in ops if any(self.table.get(v) is owner for v in op.uses())]
+        for writer in (op for op in ops if op.name != "full" and any(self.table.get(v) is owner for v in op.into)):
+            wrote = self.reading(writer, owner)
+            for op in readers:
+                read = self.reading(op, owner)
+                if read != wrote and not (writer.name == "load" and read in (EVERYONE, f"operand of {op.name}")):
+                    return wrote, read, op.loc.line if op.loc else 0
+        return None
+
+    def reading(self, op: Op, owner: Owner) -> str:
+        """The spread in which an op touches a place, in words where it is none."""
+        if op in self.ways and not any(self.table.get(v) is owner for v in op.into):
+            return f"operand of {op.name}"
+        facet = next((f for f in self.seen.get(op, ((), ()))[0] if f.owner is owner), None)
+        return str(self.needed(self.over[op], facet)) if facet is not None else EVERYONE
 
     def view(self, old: Op, op: Op) -> Op:
         """The view of a moved place: its axes' strides are those of the place's axes."""
@@ -220,7 +243,8 @@ class _Distributor:
                 continue
             whole = self.new.get(owner.place, owner.place)
             there = Value(f"{v.name}.shared", replace(whole.tile, place=Place(Space.SHARED)))
-            before += [Op("alloc", results=(there,), loc=op.loc),
+            converts = str(self.spread[owner.place]), self.reading(old, owner), op.loc.line if op.loc else 0
+            before += [Op("alloc", results=(there,), loc=op.loc).having(converts=converts),
                        Op("copy", (whole,), into=(there,), loc=op.loc).having(over=str(self.spread[owner.place]))]
             if v is owner.place:
                 new[whole] = there

@@ -29,14 +29,13 @@ TEXT, FAINT = "#111111", "#555555"
 
 @dataclass(frozen=True)
 class _Picture:
-    """Cells by row and column: a label and a colour (hue, shade) each; words above, and a key of (hue, shades that occur, meaning)."""
+    """Cells by row and column: a label and a colour (hue, shade) each; what the axes are, words above, and a key of (hue, meaning)."""
 
     labels: list[list[str]]
     colours: list[list[tuple[int, int]]]
     rows: Sequence[str]
     columns: Sequence[str]
-    row_title: str
-    column_title: str
+    axes: str
     words: list[str]
     key: list[tuple[int, str]]
 
@@ -64,15 +63,15 @@ def _source(op: Op) -> str:
 
 
 # ---------------------------------------------------------------- what is drawn
-def _shown(shape: Sequence[int], words: list[str]) -> tuple[list[Array], list[str], list[str], str, str]:
-    """The elements that are drawn, as an index array (rows, columns) for each axis, -1 where there is none; labels and titles of both sides."""
+def _shown(shape: Sequence[int], words: list[str]) -> tuple[list[Array], list[str], list[str], str]:
+    """The elements that are drawn, as an index array (rows, columns) for each axis, -1 where there is none; labels of both sides, and what they say."""
     if len(shape) == 1:
         n = min(shape[0], MOST * WRAP)
         if n < shape[0]:
             words.append(f"the first {n} of {shape[0]} elements are drawn")
         line = np.arange(-(-n // WRAP) * WRAP).reshape(-1, WRAP) if n > WRAP else np.arange(n)[None]
         starts = [str(r) for r in line[:, 0].tolist()]
-        return [np.where(line < n, line, -1)], starts, [f"+{c}" for c in range(line.shape[1])], "axis 0", "axis 0, from the line's first"
+        return [np.where(line < n, line, -1)], starts, [f"+{c}" for c in range(line.shape[1])], "axis 0, line by line"
     rows, columns = (min(n, MOST) for n in shape[-2:])
     if (rows, columns) != tuple(shape[-2:]):
         words.append(f"the first {rows} x {columns} of {shape[-2]} x {shape[-1]} elements are drawn")
@@ -81,7 +80,7 @@ def _shown(shape: Sequence[int], words: list[str]) -> tuple[list[Array], list[st
     grid = np.indices((rows, columns))
     rank = len(shape)
     index = [np.zeros((rows, columns), np.int64)] * (rank - 2) + [grid[0], grid[1]]
-    return index, list(map(str, range(rows))), list(map(str, range(columns))), f"axis {rank - 2}", f"axis {rank - 1}"
+    return index, list(map(str, range(rows))), list(map(str, range(columns))), f"axis {rank - 2} down, axis {rank - 1} across"
 
 
 def _shared(v: Value, head: list[str], banks: int) -> _Picture:
@@ -96,11 +95,11 @@ def _shared(v: Value, head: list[str], banks: int) -> _Picture:
     words.append(f"{v.tile.bytes} bytes, {known.padding * v.tile.dtype.bytes} of padding; vectors of {holds} along the last axis"
                  + ("" if known.bijective else f"; {known.clashes} elements share an address"))
     words.append(f"cell: byte offset in the tile, which starts at {place.offset if place.offset is not None else 'an address not yet chosen'}")
-    index, rows, columns, row_title, column_title = _shown(v.tile.shape, words)
+    index, rows, columns, axes = _shown(v.tile.shape, words)
     at = addresses(v.tile, [np.maximum(i, 0) for i in index])
     bank, exists = at // 4 % banks, index[-1] >= 0
     labels = np.where(exists, (at - (place.offset or 0)).astype(str), "").tolist()
-    return _Picture(labels, _colours(bank * len(HUES) // banks, bank * len(HUES) * SHADES // banks % SHADES), rows, columns, row_title, column_title, words,
+    return _Picture(labels, _colours(bank * len(HUES) // banks, bank * len(HUES) * SHADES // banks % SHADES), rows, columns, axes, words,
                     [(n, f"banks {n * banks // len(HUES)} to {(n + 1) * banks // len(HUES) - 1}") for n in range(len(HUES))])
 
 
@@ -111,9 +110,9 @@ def _spread(v: Value, head: list[str], kernel: Kernel) -> _Picture:
     known, run = cover(spread, shape), vector_of_spread(spread, shape)
     words = [*head, f"{v.tile.place.space if v.tile.place else 'register'} {spread}",
              f"{spread.workers} workers, {spread.slots} slots each; runs of {run} slots along the last axis; each element in {known.copies} workers"
-             + (f", whose numbers differ in the bits of {spread.replica_mask}" if known.copies > 1 else ""),
+             + (f", whose numbers differ in the bits of {spread.replica_mask:#x}" if known.copies > 1 else ""),
              f"cell: {'first ' * (known.copies > 1)}worker/slot"]
-    index, rows, columns, row_title, column_title = _shown(v.tile.shape, words)
+    index, rows, columns, axes = _shown(v.tile.shape, words)
     worker, slot = held(spread, shape)
     where = tuple(np.minimum(np.maximum(i, 0), n - 1) for i, n in zip(index, shape, strict=True))
     worker, slot, exists = worker[where], slot[where], index[-1] >= 0
@@ -123,7 +122,7 @@ def _spread(v: Value, head: list[str], kernel: Kernel) -> _Picture:
     shade = worker % lanes * SHADES // lanes if several else worker // len(HUES) % SHADES
     what, count = ("warp", -(-spread.workers // lanes)) if several else ("worker", spread.workers)
     key = [(n, f"{what} {n}" + (", .." if count > n + len(HUES) else "")) for n in range(min(count, len(HUES)))]
-    return _Picture(np.where(exists, text, "").tolist(), _colours(hue, shade), rows, columns, row_title, column_title, words, key)
+    return _Picture(np.where(exists, text, "").tolist(), _colours(hue, shade), rows, columns, axes, words, key)
 
 
 def _spread_of(v: Value, kernel: Kernel) -> Spread:
@@ -157,7 +156,7 @@ def _svg(p: _Picture) -> str:
     wide = round(LETTER * (max(len(t) for line in (*p.labels, list(p.columns)) for t in line) + 1))
     left = round(LETTER * (max(map(len, p.rows)) + 1)) + MARGIN + FONT
     key_top = MARGIN + HIGH * (len(p.words) + 1)
-    top = key_top + HIGH * 4
+    top = key_top + HIGH * 4 + 6
     key_wide = round(LETTER * (max((len(t) for _, t in p.key), default=0) + 2)) + SHADES * 14
     width = max(left + columns * wide, left + round(LETTER * 1.05 * max(map(len, p.words))), left + key_wide * 4) + MARGIN
     height = top + rows * HIGH + MARGIN
@@ -166,8 +165,7 @@ def _svg(p: _Picture) -> str:
              f'<g font-family="DejaVu Sans Mono, Menlo, Consolas, monospace" font-size="{FONT}" fill="{TEXT}">']
     lines += [_text(MARGIN, MARGIN + HIGH * (n + 0.7), t, ' font-weight="bold"' if n == 0 else "") for n, t in enumerate(p.words)]
     lines += _key(p.key, key_top, key_wide)
-    lines += [_text(left, top - HIGH - 5, p.column_title, f' fill="{FAINT}"'),
-              _text(MARGIN, top - 5, p.row_title, f' fill="{FAINT}"')]
+    lines.append(_text(left, top - HIGH - 5, p.axes, f' fill="{FAINT}"'))
     lines += _fills(p.colours, p.labels, left, top, wide)
     grid = "".join(f"M{left} {top + r * HIGH}h{columns * wide}" for r in range(rows + 1))
     grid += "".join(f"M{left + c * wide} {top}v{rows * HIGH}" for c in range(columns + 1))

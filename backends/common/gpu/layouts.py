@@ -68,7 +68,7 @@ def swizzled_offset(layout: Layout, offset: Array) -> Array:
 def addresses(tile: TileType, index: Sequence[Array]) -> Array:
     """Byte addresses in the arena of a shared tile's elements at `index`, one array for each axis."""
     assert tile.place is not None
-    plain = sum((i * s for i, s in zip(index, tile.strides, strict=True)), np.zeros_like(index[0]) if index else np.zeros((), np.int64))
+    plain = sum((i * s for i, s in zip(index, tile.strides, strict=True)), np.zeros_like(index[0]) if len(index) else np.zeros((), np.int64))
     return swizzled_offset(tile.place.layout, plain) * tile.dtype.bytes + (tile.place.offset or 0)
 
 

@@ -90,9 +90,11 @@ inline void barrier_init(Shared<u64> b, i32 count, i32 line = __builtin_LINE()) 
     made = (u64)b.at + 1;
 }
 inline void barrier_init_fence() {
-    for (u64 at = engine::object<u64>(engine::key_of(hopper::numbers, 1)); at; at = engine::object<u64>(engine::key_of(hopper::numbers, 0x100000 + (u32)at - 1))) {
+    u64 at = engine::object<u64>(engine::key_of(hopper::numbers, 1));
+    while (at) {
         hopper::Barrier &barrier = engine::object<hopper::Barrier>(hopper::barrier_key((i64)at - 1));
         barrier.visible = barrier.visible || barrier.initialiser == engine::here.worker;
+        at = engine::object<u64>(engine::key_of(hopper::numbers, 0x100000 + (u32)at - 1));
     }
     engine::proxy_fence();
 }

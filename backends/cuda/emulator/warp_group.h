@@ -219,14 +219,15 @@ template <i32 N, class T, class D, bool transpose_a, bool transpose_b> void toge
     static_assert(sizeof(D) == 4, "accumulators are of 32 bits");
     if (engine::here.workers < group_workers)
         engine::fatal("wgmma", mine.line, "a warp group is 128 workers; the block has %d", engine::here.workers);
-    engine::group_collective(group_workers, "wgmma", mine.line, mine, [](Issue *const *all, i32 count) { issue<N, T, D, transpose_a, transpose_b>(all, count); });
+    engine::group_collective(group_workers, "wgmma", mine.line, mine, issue<N, T, D, transpose_a, transpose_b>);
 }
 
 }  // namespace hopper
 
 template <class T> u64 matrix_descriptor(Shared<T> p, i32 leading_bytes, i32 stride_bytes, i32 swizzle_bytes, i32 line = __builtin_LINE()) {
     if (p.at % 16 || leading_bytes % 16 || stride_bytes % 16)
-        engine::finding("descriptor", line, "start %lld, leading %d and stride %d are to be multiples of 16 bytes", (long long)p.at, leading_bytes, stride_bytes);
+        engine::finding("descriptor", line, "start %lld, leading %d and stride %d are to be multiples of 16 bytes", (long long)p.at, leading_bytes,
+                        stride_bytes);
     if (swizzle_bytes != 0 && swizzle_bytes != 32 && swizzle_bytes != 64 && swizzle_bytes != 128)
         engine::finding("descriptor", line, "a swizzle is of 0, 32, 64 or 128 bytes, not %d", swizzle_bytes);
     const u64 mode = swizzle_bytes == 128 ? 1 : swizzle_bytes == 64 ? 2 : swizzle_bytes == 32 ? 3 : 0;
@@ -317,10 +318,11 @@ inline void set_registers(i32 n, bool claim, const char *what, i32 line) {
     if (claim ? n < had && p.changed[wave] : n > had)
         engine::finding("registers", line, "%s: the warp has %d registers a thread, and asks for %d", what, had, n);
     struct Waiting { Pool *pool; i32 needed; } waiting{&p, (n - had) * 32};
-    engine::wait(engine::key_of(register_pool, 1), [](const void *state) {
-        auto *w = static_cast<const Waiting *>(state);
-        return w->pool->free >= w->needed;
-    }, &waiting, what, line);
+    while (p.free < waiting.needed)                      // another that waited may have been the first to take them
+        engine::wait(engine::key_of(register_pool, 1), [](const void *state) {
+            auto *w = static_cast<const Waiting *>(state);
+            return w->pool->free >= w->needed;
+        }, &waiting, what, line);
     p.free -= waiting.needed;
     p.each[wave] = n;
     p.changed[wave] = true;

@@ -1,4 +1,5 @@
-// copy_async, load_matrix (plain for a, transposed for b) and mma of one warp. a: 16 x 16, b: 16 x 8, row-major; d: 16 x 8 f32. VALID: bytes that a row of a has.
+// copy_async, load_matrix (plain for a, transposed for b) and mma of one warp. a: 16 x 16, b: 16 x 8, row-major; d: 16 x 8 f32.
+// VALID: bytes that the second half of a row of a has.
 #include "tile_cuda.h"
 #ifndef TYPE
 #define TYPE bf16
