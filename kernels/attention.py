@@ -4,7 +4,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from dslc import const, tile, tile_function, tile_kernel
+from dslc import const, schedule, tile, tile_function, tile_kernel
 from dslc.runtime.library import Example, Expected, Given
 
 INF, LOG2E, LN2 = float("inf"), 1.4426950408889634, 0.6931471805599453
@@ -107,6 +107,12 @@ def _operations(n: Any) -> float:
     """Two products over the keys that are seen."""
     pairs = float(seen(n["SQ"], n["SK"], n["causal"], n["window"]).sum()) if n["causal"] or n["window"] else float(n["SQ"] * n["SK"])
     return 2.0 * n["B"] * n["H"] * pairs * (n["D"] + n["DV"])
+
+
+# K and V tiles of 64 rows leave room for several of each in the shared memory of a GPU.
+for _target in ("cuda", "hip"):
+    schedule(attention, target=_target, consts={"BM": 64, "BN": 32})
+    schedule(attention, target=_target, when="T == bf16 or T == f16", consts={"BM": 128, "BN": 64})
 
 
 EXAMPLES = {"attention": Example({"B": 1, "SQ": 1024, "SK": 1024, "H": 4, "G": 4, "D": 64, "DV": 64}, _reference, {"T": "f32"}, {"scale": 0.125},

@@ -5,7 +5,7 @@ import os
 from typing import Any
 
 import numpy as np
-from dslc import const, tile, tile_function, tile_kernel
+from dslc import const, schedule, tile, tile_function, tile_kernel
 from dslc.runtime.library import Example, Expected, Given
 
 # Tile sizes measured with bench/gemm.py on two cores of an AMD EPYC (Zen 3, 32 KiB L1, 512 KiB L2 each): 256 is 5 to 12 % faster than 128 from
@@ -196,6 +196,15 @@ def _numpy(given: Given) -> Any:
     out = np.empty((*a.shape[:-1], b.shape[-1]), a.dtype)
     return lambda: np.matmul(a, b, out=out)
 
+
+# Tiles whose operands fit the shared memory of a GPU several times over; the defaults above are for the caches of a CPU.
+for _target in ("cuda", "hip"):
+    for _kernel in (gemm, gemm_batched, gemm_int8):
+        schedule(_kernel, target=_target, consts={"BM": 128, "BN": 128, "BK": 32})
+    for _kernel in (gemm, gemm_batched):
+        schedule(_kernel, target=_target, when="T == bf16 or T == f16", consts={"BM": 128, "BN": 128, "BK": 64})
+    schedule(gemm_int8, target=_target, consts={"BM": 128, "BN": 128, "BK": 64})
+    schedule(gemm_split, target=_target, consts={"BK": 64})
 
 _SQUARE = {"M": 1024, "K": 1024, "N": 1024}
 EXAMPLES = {

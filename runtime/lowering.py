@@ -9,7 +9,7 @@ from typing import Any
 from dslc.annotations import read_annotations as parse_annotations
 from dslc.backend import Backend, Target
 from dslc.definition import Definition, Specialisation
-from dslc.errors import DslError
+from dslc.errors import DslError, check
 from dslc.frontend import build
 from dslc.ir import Kernel
 from dslc.passes import run
@@ -71,6 +71,8 @@ def render(backend: Backend, kernel: Kernel) -> Rendered:
     context = backend.frame(kernel, scope)
     env = environment(backend.folder)
     files = {file.format(name=kernel.name): tidy(env.get_template(template).render(**context)) for file, template in backend.files.items()}
+    taken = sorted(files.keys() & {path.name for path in backend.header_files})
+    check(not taken, f"a kernel called {kernel.name} would overwrite the header {', '.join(taken)} of target {backend.name}", kernel.loc, hint="rename it")
     return Rendered(files, describe_call(kernel, scope.sites))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from c_names import declared, macros, written
-from dslc import const, tile, tile_kernel
+from dslc import DslError, const, tile, tile_kernel
 from dslc.backend import backend_of
 from dslc.backends.common.reserved import KEYWORDS
 
@@ -48,8 +48,8 @@ static inline i32 after() { return 0; }
         inside(N);                                       \\
     }
 '''
-    assert declared(text) == {"PLAIN", "inner", "Vector", "Word", "Shared", "Wide", "Called", "first", "second", "Kind", "lanes", "function", "part", "exported",
-                              "after", "made"}
+    assert declared(text) == {"PLAIN", "inner", "Vector", "Word", "Shared", "Wide", "Called", "first", "second", "Kind", "lanes", "function", "part",
+                              "exported", "after", "made"}
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -94,6 +94,18 @@ def bounds(launch: "f32[M, EOF]", status: "f32[M, EOF]", bounds_launch: "f32[M]"
         e0 = tile.load(launch, (program, (scaled, BN))) * worker
         fail = e0 + tile.load(bounds_launch, (program, 1))
         tile.store(status, (program, (scaled, BN)), fail)
+
+
+@tile_kernel
+def tile_types(x: "f32[M]"):
+    i = tile.grid(M)
+    tile.store(x, i, 1.0)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_no_kernel_takes_the_file_of_a_header(target: str) -> None:
+    with pytest.raises(DslError, match=f"would overwrite the header tile_types.h of target {target}"):
+        tile_types.source(target, np.zeros(4, np.float32))
 
 
 @pytest.mark.parametrize("target", TARGETS)

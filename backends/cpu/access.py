@@ -116,7 +116,9 @@ def _scatter_check(op: Op, coords: tuple[Operand, ...], scope: Scope, a: Access)
     loops = nest(gathered, range(len(gathered)), [], alone=range(len(gathered)))
     keys, lets, conditions, key = scope.fresh("keys"), [], [], ""
     for d in dims:
-        text = _index_element(coords[d], scope, loops, 0, gathered, len(gathered))
+        index = coords[d]
+        assert isinstance(index, Value)
+        text = _index_element(index, scope, loops, 0, gathered, len(gathered))
         name = scope.fresh(f"{a.name}_{d}")
         lets.append(scope.say("bind", "index_t", name, text))
         bound = scope.dim(a.tensor.dims[d])

@@ -9,8 +9,8 @@ from typing import Any
 from cffi import FFI
 from dslc.runtime.cache import digest, shared_cache
 
-from .library import thread_pool
 from ..common.toolchain import compile, cpu, find_compiler
+from .library import thread_pool
 
 SOURCE = Path(__file__).resolve().parent / "limits.c"
 _FLAGS = ("-lpthread", "-fvisibility=default", "-ffp-contract=fast")        # the probe counts fused operations, so they must be fused

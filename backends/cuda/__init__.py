@@ -1,9 +1,11 @@
 """CUDA C++ for NVIDIA GPUs, compiled by nvcc: mma.sync and cp.async from sm_80 on, tensor maps and wgmma on sm_90a."""
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from dslc.backend import Backend, Toolchain
+from dslc.ir import Kernel
 from dslc.runtime.deferred import deferred
 from dslc.types import DTYPES
 
@@ -27,6 +29,11 @@ registers_claim registers_release right_fragments shared_address store_matrix te
 tensor_wait_read TensorMap TensorMapType tf32_bits Unqualified wgmma Wgmma wgmma_commit wgmma_fence wgmma_hold wgmma_registers wgmma_wait Wide Word """.split())
 
 
+def _pass(name: str, kernel: Kernel) -> Kernel:
+    lowered: Kernel = getattr(_lower, name)(kernel)
+    return lowered
+
+
 def _emulator(architecture: str) -> Toolchain:
     emulator: Toolchain = _emulation.Emulator("cuda", architecture)
     return emulator
@@ -40,7 +47,7 @@ BACKEND = Backend(
     types={name: _SUB_BYTE.get(name, name) for name in DTYPES},
     passes=("fold", "simplify", "cse", "dce", "lift_arg_reductions", "fold", "hoist", "dce", "fuse", "peel", "fold", "simplify", "cse", "dce", "intervals",
             "fold", "simplify", "dce", "alignment", "places", "distribute", "pipeline", "arrange", "synchronise"),
-    own_passes={name: (lambda kernel, name=name: getattr(_lower, name)(kernel)) for name in ("alignment", "distribute", "pipeline", "arrange", "synchronise")},
+    own_passes={name: partial(_pass, name) for name in ("alignment", "distribute", "pipeline", "arrange", "synchronise")},
     describe=lambda op, scope: _describe.describe(op, scope),
     control=lambda op, scope: _describe.control(op, scope),
     frame=lambda kernel, scope: _frame.frame(kernel, scope),

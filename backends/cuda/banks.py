@@ -7,8 +7,8 @@ import numpy as np
 from dslc.ir import Kernel, Op, Value
 from dslc.types import DTYPES
 
-from ..common.gpu.layouts import Array, BankModel, Pattern, addresses, plain_fragments, warp_starts
-from ..common.gpu.layouts import SharedAccess, shared_accesses as _shared_accesses
+from ..common.gpu.layouts import Array, BankModel, Pattern, SharedAccess, addresses, plain_fragments, warp_starts
+from ..common.gpu.layouts import shared_accesses as _shared_accesses
 from ..common.gpu.products import Grid, extents
 from ..common.gpu.spread import Spread
 from ..common.gpu.tiles import is_shared
@@ -59,7 +59,7 @@ def fragments(op: Op, architecture: str) -> Iterator[Pattern]:
 
 def _matrices(v: Value, side: int, op: Op, _size: int) -> Pattern:
     """ldmatrix: of the left operand 16 x 16 at a time, of the right two groups of 8 columns, and one where their number is odd."""
-    (m, n, k), grid, lane = extents(op), Grid(*op.attr("grid")), np.arange(LANES)
+    (_, _, k), grid, lane = extents(op), Grid(*op.attr("grid")), np.arange(LANES)
     dense = v.tile.strides[1 - side] == 1
     step, count = ((lane % 16, lane // 16 * 8), grid.high) if side == 0 else ((lane // 16 * 8 + lane % 8, lane // 8 % 2 * 8), -(-grid.wide // 2))
     if not dense:                                            # transposed: lanes name rows of K

@@ -42,8 +42,8 @@ def _dot(op: Op, scope: Scope) -> Context:
     row, column = warp_part(spread, 0, LANES), warp_part(spread, 1, LANES)
     if context["way"] == "fma":
         _, (high, wide, row_gap, column_gap) = plain_spread(*extents(op)[:2], spread.workers)
-        return {**context, "high": high, "wide": wide, "row_gap": row_gap, "column_gap": column_gap, "row": over.first(0) or "0", "column": over.first(1) or "0",
-                "whole": False, "factors": ("", "")}
+        return {**context, "high": high, "wide": wide, "row_gap": row_gap, "column_gap": column_gap, "row": over.first(0) or "0",
+                "column": over.first(1) or "0", "whole": False, "factors": ("", "")}
     grid = Grid(*op.attr("grid"))
     return {**context, "high": grid.high, "wide": grid.wide, "row_gap": 0, "column_gap": 0, "row": row, "column": column, "whole": whole(op),
             "factors": factors(op, architecture)}

@@ -31,6 +31,33 @@ template <class A> i32 launch(void (*kernel)(const A), index_t blocks, i32 worke
     return cuda_status(cudaLaunchKernelExC(&configuration, entry, parameters));
 }
 
+// ---------------------------------------------------------------- what a kernel finds wrong
+// A word on the device for launches of this thread, zero before each; none (and launches then fail) where there is no memory.
+static inline i32 *status_word(void *stream) {
+    static thread_local i32 *word = nullptr;
+    static thread_local int home = -1;
+    int device = 0;
+    if (cudaGetDevice(&device) != cudaSuccess)
+        return nullptr;
+    if (device != home) {
+        if (cudaMalloc(reinterpret_cast<void **>(&word), sizeof(i32)) != cudaSuccess)
+            return nullptr;
+        home = device;
+    }
+    return cudaMemsetAsync(word, 0, sizeof(i32), static_cast<cudaStream_t>(stream)) == cudaSuccess ? word : nullptr;
+}
+// Waits for the launch.
+static inline i32 read_status(const i32 *word, void *stream) {
+    i32 status = 0;
+    if (!word)
+        return cuda_status(cudaErrorMemoryAllocation);
+    const cudaError_t error = cudaMemcpyAsync(&status, word, sizeof status, cudaMemcpyDeviceToHost, static_cast<cudaStream_t>(stream));
+    if (error != cudaSuccess)
+        return cuda_status(error);
+    const cudaError_t ended = cudaStreamSynchronize(static_cast<cudaStream_t>(stream));
+    return ended == cudaSuccess ? status : cuda_status(ended);
+}
+
 // What a status below 0 means.
 extern "C" __attribute__((visibility("default"))) const char *dslc_cuda_error(i32 status) { return cudaGetErrorString((cudaError_t)-status); }
 // Waits for what was launched on the stream; errors of kernels, such as an address outside of every tensor, come out here.

@@ -1,9 +1,11 @@
 """HIP C++ for AMD GPUs, compiled by clang without ROCm: matrix cores and LDS on gfx90a, gfx942 and gfx950, the portable path on gfx1100."""
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from dslc.backend import Backend, Toolchain
+from dslc.ir import Kernel
 from dslc.runtime.deferred import deferred
 from dslc.types import DTYPES
 
@@ -26,6 +28,11 @@ mfma_product mfma_row MfmaLane move_in_row order_fence part_of priority resource
 UniformLane wait_copies waves_of_simd Words """.split())
 
 
+def _pass(name: str, kernel: Kernel) -> Kernel:
+    lowered: Kernel = getattr(_lower, name)(kernel)
+    return lowered
+
+
 def _emulator(architecture: str) -> Toolchain:
     emulator: Toolchain = _emulation.Emulator("hip", architecture)
     return emulator
@@ -39,7 +46,7 @@ BACKEND = Backend(
     types={name: _SUB_BYTE.get(name, name) for name in DTYPES},
     passes=("fold", "simplify", "cse", "dce", "lift_arg_reductions", "fold", "hoist", "dce", "fuse", "peel", "fold", "simplify", "cse", "dce", "intervals",
             "fold", "simplify", "dce", "alignment", "places", "distribute", "arrange", "synchronise"),
-    own_passes={name: (lambda kernel, name=name: getattr(_lower, name)(kernel)) for name in ("alignment", "distribute", "arrange", "synchronise")},
+    own_passes={name: partial(_pass, name) for name in ("alignment", "distribute", "arrange", "synchronise")},
     describe=lambda op, scope: _describe.describe(op, scope),
     frame=lambda kernel, scope: _frame.frame(kernel, scope),
     toolchain=lambda architecture: _toolchain.HipToolchain(architecture),

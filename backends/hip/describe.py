@@ -33,8 +33,8 @@ def _dot(op: Op, scope: Scope) -> Context:
                         "left": operand(left, scope, False), "right": operand(right, scope, True), "lanes": notes.lanes}
     if context["way"] == "fma":
         _, (high, wide, row_gap, column_gap) = plain_spread(*extents(op)[:2], spread.workers)
-        return {**context, "high": high, "wide": wide, "row_gap": row_gap, "column_gap": column_gap, "row": over.first(0) or "0", "column": over.first(1) or "0",
-                "whole": False, "factors": ("", ""), "per_lane": 0}
+        return {**context, "high": high, "wide": wide, "row_gap": row_gap, "column_gap": column_gap, "row": over.first(0) or "0",
+                "column": over.first(1) or "0", "whole": False, "factors": ("", ""), "per_lane": 0}
     grid, types = Grid(*op.attr("grid")), factors(op, architecture)
     assert types is not None
     n = per_lane(types, extents(op)[2], architecture)

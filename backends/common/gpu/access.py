@@ -133,7 +133,8 @@ def store(op: Op, scope: Scope) -> Context:
         over = _space(op, scope, coords, [(tile, axes)] if tile is not None else [], vector=run)
     a = access(op, coords, scope, over, _index_element(over, scope), rows=False)
     text = over.element(tile, axes) if tile is not None else scope.scalar(value)
-    context = {"kind": "run" if run > 1 else "element", "loops": over.loops(), "guards": over.guards(replicas=True), "lets": a.lets, "checks": [], "value": text}
+    context = {"kind": "run" if run > 1 else "element", "loops": over.loops(), "guards": over.guards(replicas=True), "lets": a.lets, "checks": [],
+               "value": text}
     if run == 1:
         return {**context, "inside": a.inside(), "to": f"{a.name}[{a.offset()}]", **_NO_RUN, "fields": None}
     assert tile is not None
@@ -176,10 +177,8 @@ def atomic(op: Op, scope: Scope) -> Context:
     shape = space_of(op)
     tile = value if isinstance(value, Value) and value.tile.shape else None
     axes = aligned(tile.tile.shape, shape) if tile is not None else ()
-    if shape:
-        over = _space(op, scope, coords, [(tile, axes)] if tile is not None else [])
-    else:
-        over = Over(scope, Spread((), scope.notes["gpu"].workers), (), [])
+    rows: list[tuple[Operand, Axes]] = [(tile, axes)] if tile is not None else []
+    over = _space(op, scope, coords, rows) if shape else Over(scope, Spread((), scope.notes["gpu"].workers), (), [])
     a = access(op, coords, scope, over, _index_element(over, scope), rows=False)
     text = over.element(tile, axes) if tile is not None else scope.scalar(value)
     return {"loops": over.loops(), "guards": over.guards(replicas=True), "lets": a.lets, "inside": a.inside(), "at": f"{a.name} + {a.offset()}", "value": text,

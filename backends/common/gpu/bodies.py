@@ -38,7 +38,7 @@ def block(scope: Scope, body: Body, inputs: Iterable[Value], texts: Iterable[str
         text = scope.expression(op)
         limit = LAST if op.result in body.result else INLINE
         bind(op.result, text, scope.uses.get(op.result, 0) <= 1 and len(text) <= limit)
-    return lines, [scope.scalar(a) for a in body.result]  # type: ignore[arg-type]
+    return lines, [scope.scalar(a) for a in body.result]
 
 
 def typed_index(scope: Scope, text: str, dtype: DType) -> str:

@@ -14,10 +14,10 @@ from dslc.ir import Body, Kernel, Op, Value, substitute, walk
 from dslc.types import Place, Space, TileType
 
 from .spread import Spread, blocked, power_of_two
-from .tiles import REDUCTIONS, Facet, Owner, facets, owners, space_of
+from .tiles import REDUCTIONS, Facet, Owner, facets, owners, space_of, stays
 
 LINE = 16               # bytes that one worker moves at a time: the widest vector access of the machines at hand
-EVERYONE = "every worker"                                # in the place of a spread: any of them may want any element
+EVERYONE, FACTOR = "every worker", "factor of a product"    # in the place of a spread: workers want elements in other ways
 PARTS = ("alloc", "view", "barrier", "for", "while", "if", "yield", "grid", "assume")
 
 
@@ -67,7 +67,7 @@ class _Distributor:
             for n, v in enumerate(op.args[:2]):
                 assert isinstance(v, Value)
                 owner = self.table[v]
-                if n == 0 and way.left_spread is not None and self.stays(owner, op):
+                if n == 0 and way.left_spread is not None and stays(self.kernel, self.table, owner, op):
                     self.spread[owner.place] = way.left_spread
                     self.fixed.add(owner.place)
                     continue
@@ -80,12 +80,6 @@ class _Distributor:
         """Whether rows of the product are reduced, here or in another product of as many rows: then each row should lie in one warp."""
         rows = dot.into[0].tile.shape[0]
         return any(op.name in REDUCTIONS and len(s := space_of(op)) == 2 and s[0] == rows and op.attr("axis") % 2 == 1 for op in walk(self.kernel.body))
-
-    def stays(self, owner: Owner, dot: Op) -> bool:
-        """Whether a product's left operand is made elementwise and read by nothing else: it need not go through shared memory."""
-        writers = [op for op in walk(self.kernel.body) if any(self.table.get(v) is owner for v in op.into)]
-        readers = [op for op in walk(self.kernel.body) if op.name != "view" and any(self.table.get(v) is owner for v in op.uses())]
-        return readers == [dot] and len(writers) == 1 and writers[0].name == "map" and len(owner.views) == 1
 
     def share(self, owner: Owner, place: Place | None = None) -> None:
         if owner.place in self.fixed:
@@ -200,19 +194,18 @@ class _Distributor:
         ops = [op for op in walk(self.kernel.body) if op in self.over or op in self.ways]
         readers = [op for op in ops if any(self.table.get(v) is owner for v in op.uses())]
         for writer in (op for op in ops if op.name != "full" and any(self.table.get(v) is owner for v in op.into)):
-            wrote = self.reading(writer, owner)
+            (wrote, *_) = self.touched(writer, owner)
             for op in readers:
-                read = self.reading(op, owner)
-                if read != wrote and not (writer.name == "load" and read in (EVERYONE, f"operand of {op.name}")):
-                    return wrote, read, op.loc.line if op.loc else 0
+                for read in self.touched(op, owner):
+                    if read != wrote and not (writer.name == "load" and read in (EVERYONE, FACTOR)):
+                        return wrote, read, op.loc.line if op.loc else 0
         return None
 
-    def reading(self, op: Op, owner: Owner) -> str:
-        """The spread in which an op touches a place, in words where it is none."""
-        if op in self.ways and not any(self.table.get(v) is owner for v in op.into):
-            return f"operand of {op.name}"
-        facet = next((f for f in self.seen.get(op, ((), ()))[0] if f.owner is owner), None)
-        return str(self.needed(self.over[op], facet)) if facet is not None else EVERYONE
+    def touched(self, op: Op, owner: Owner) -> list[str]:
+        """The spreads in which an op touches a place; words where it is none."""
+        if op in self.ways:
+            return [FACTOR]
+        return [str(self.needed(self.over[op], f)) for f in self.seen[op][0] if f.owner is owner] or [EVERYONE]
 
     def view(self, old: Op, op: Op) -> Op:
         """The view of a moved place: its axes' strides are those of the place's axes."""
@@ -234,23 +227,29 @@ class _Distributor:
         """The op, after copies of operands whose spread differs from what it needs but which cannot move."""
         before: list[Op] = []
         new: dict[Value, Value] = {}
+        copies: dict[Value, Value] = {}
         for v in dict.fromkeys(old.uses()):
             owner = self.table.get(v)
             if owner is None or owner.place not in self.spread:
                 continue
-            facet = next((f for f in self.seen[old][0] if f.owner is owner), None)
-            if facet is not None and self.needed(self.over[old], facet) == self.spread[owner.place]:
+            have = str(self.spread[owner.place])
+            other = [read for read in self.touched(old, owner) if read != have]
+            if not other:
                 continue
             whole = self.new.get(owner.place, owner.place)
-            there = Value(f"{v.name}.shared", replace(whole.tile, place=Place(Space.SHARED)))
-            converts = str(self.spread[owner.place]), self.reading(old, owner), op.loc.line if op.loc else 0
-            before += [Op("alloc", results=(there,), loc=op.loc).having(converts=converts),
-                       Op("copy", (whole,), into=(there,), loc=op.loc).having(over=str(self.spread[owner.place]))]
+            if owner.place not in copies:
+                there = copies[owner.place] = Value(f"{owner.place.name}.shared", replace(whole.tile, place=Place(Space.SHARED)))
+                converts = have, other[0], op.loc.line if op.loc else 0
+                before += [Op("alloc", results=(there,), loc=op.loc).having(converts=converts),
+                           Op("copy", (whole,), into=(there,), loc=op.loc).having(over=have)]
+            there = copies[owner.place]
             if v is owner.place:
                 new[whole] = there
                 continue
             seen = self.new[v]
-            view = Value(seen.name, replace(seen.tile, place=Place(Space.SHARED, seen.tile.place.layout if seen.tile.place else there.tile.place.layout)))
+            place = seen.tile.place or there.tile.place
+            assert place is not None
+            view = Value(seen.name, replace(seen.tile, place=Place(Space.SHARED, place.layout)))
             before.append(Op("view", (there,), results=(view,), loc=op.loc))
             new[seen] = view
         return [*before, substitute(op, new) if new else op]

@@ -11,7 +11,6 @@ import numpy as np
 from dslc.errors import DslError
 from dslc.ir import Kernel, Op, Value, walk
 from dslc.text import names_of
-from dslc.types import TileType
 
 from .layouts import Array, addresses, cover, held, memory_cover, vector_of_memory, vector_of_spread
 from .spread import Spread
@@ -53,7 +52,8 @@ def draw(kernel: Kernel, tile: str, banks: int) -> str:
         raise DslError(f"{kernel.name} has no tile {tile!r} with a layout", hint=f"{hint}tiles: {', '.join(places) or 'none'}")
     v = places[tile]
     of = next(op for op in walk(kernel.body) if v in op.results)
-    head = [f"{tile}: {v.tile.dtype} {' x '.join(map(str, v.tile.shape))} in {kernel.name} for {kernel.attr('architecture') or 'any architecture'}", _source(of)]
+    shape = " x ".join(map(str, v.tile.shape))
+    head = [f"{tile}: {v.tile.dtype} {shape} in {kernel.name} for {kernel.attr('architecture') or 'any architecture'}", _source(of)]
     return _svg(_shared(v, head, banks) if is_shared(v) else _spread(v, head, kernel))
 
 

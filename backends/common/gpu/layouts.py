@@ -68,7 +68,7 @@ def swizzled_offset(layout: Layout, offset: Array) -> Array:
 def addresses(tile: TileType, index: Sequence[Array]) -> Array:
     """Byte addresses in the arena of a shared tile's elements at `index`, one array for each axis."""
     assert tile.place is not None
-    plain = sum((i * s for i, s in zip(index, tile.strides, strict=True)), np.zeros_like(index[0]) if len(index) else np.zeros((), np.int64))
+    plain = sum((i * s for i, s in zip(index, tile.strides, strict=True)), np.zeros_like(index[0]) if index else np.zeros((), np.int64))
     return swizzled_offset(tile.place.layout, plain) * tile.dtype.bytes + (tile.place.offset or 0)
 
 
@@ -105,7 +105,7 @@ def cover(spread: Spread, shape: Sequence[int]) -> Cover:
 def memory_cover(tile: TileType) -> Cover:
     """A shared place's are its bytes, by elements: padding are gaps between rows, and what a swizzle reaches past the end."""
     assert tile.place is not None
-    at = addresses(tile, np.indices(tile.shape)) - (tile.place.offset or 0)
+    at = addresses(tile, list(np.indices(tile.shape))) - (tile.place.offset or 0)
     taken, room = np.unique(at).size, tile.footprint // tile.dtype.bytes
     return Cover(tile.size, 1, room - taken, tile.size - taken, int((at >= tile.footprint).sum()))
 
@@ -133,7 +133,7 @@ def vector_of_spread(spread: Spread, shape: Sequence[int]) -> int:
 
 def vector_of_memory(tile: TileType, widest: int = WIDEST) -> int:
     """Neighbours along the last axis that one access of at most `widest` bytes can move: successive in memory, aligned to their bytes."""
-    return _side_by_side(addresses(tile, np.indices(tile.shape)), tile.dtype.bytes, max(1, widest // tile.dtype.bytes))
+    return _side_by_side(addresses(tile, list(np.indices(tile.shape))), tile.dtype.bytes, max(1, widest // tile.dtype.bytes))
 
 
 # ---------------------------------------------------------------- banks
@@ -201,7 +201,7 @@ def _patterns(op: Op, lanes: int) -> Iterator[Pattern]:
     """Of an op whose iteration space is spread: each worker over its slots."""
     if op.attr("over") is None:
         return
-    spread, space, reads = Spread.parse(op.attr("over")), space_of(op), len(list(op.uses()))
+    spread, space = Spread.parse(op.attr("over")), space_of(op)
     moved, run = _moved(op, spread)
     digits = [d for d in spread.slot_digits() if run == 1 or d[0] != len(space) - 1 or d[2] != 1]
     index = _indices(spread, digits)

@@ -30,5 +30,5 @@ def staged_loop(op: Op, scope: Scope) -> dict[str, Any]:
     starts = [f"{scope.atom(start)} + {n * step}" if first != "0" and n else str(n * step) if first == "0" else first for n in range(stages - 1)]
     filled = scope.block(Body((), tuple(ahead)))
     return {"index": name, "type": scope.type(index.tile.dtype), "start": first, "stop": scope.scalar(stop), "step": step, "stages": stages, "stage": stage,
-            "fetch": fetch, "rings": rings, "starts": starts, "filled": filled, "body": scope.block(Body((), tuple(trip))), "last": stages - 1, "behind": stages - 2,
-            "lead": (stages - 1) * step}
+            "fetch": fetch, "rings": rings, "starts": starts, "filled": filled, "body": scope.block(Body((), tuple(trip))),
+            "last": stages - 1, "behind": stages - 2, "lead": (stages - 1) * step}

@@ -39,7 +39,7 @@ def pipeline(kernel: Kernel, stages: int, movable: Movable, limit: int) -> Kerne
 class _Stager:
     def __init__(self, kernel: Kernel, stages: Callable[[str], int], movable: Movable) -> None:
         self.stages, self.movable = stages, movable
-        self.stored = {op.args[0] for op in walk(kernel.body) if op.name == "store" or op.name.startswith("atomic")}
+        self.stored = {v for op in walk(kernel.body) if (op.name == "store" or op.name.startswith("atomic")) and isinstance(v := op.args[0], Value)}
         self.writers: dict[Value, int] = {}
         for op in walk(kernel.body):
             for v in op.into:
@@ -73,9 +73,7 @@ class _Stager:
             ops = []
             for o in body.ops:
                 marked = o in ahead
-                if o.name == "alloc" and o.result in homes:
-                    new[o.result] = ring(o.result)
-                elif o.name == "view" and next(o.uses()) in new:
+                if (o.name == "alloc" and o.result in homes) or (o.name == "view" and next(o.uses()) in new):
                     new[o.result] = ring(o.result)
                 if o.bodies and o.name in ("for", "while", "if"):
                     o = replace(substitute(replace(o, bodies=()), new), bodies=tuple(remade(b) for b in o.bodies))

@@ -37,7 +37,8 @@ def reduction(op: Op, scope: Scope) -> dict[str, Any]:
     around = Over(scope, spread, shape, registers, coordinates, only=kept)
     along = Over(scope, spread, shape, registers, coordinates, only=[axis], outer=around)
     texts = [along.element(v) for v in inputs]
-    lines, value = [], texts[0]
+    lines: list[str] = []
+    value = texts[0]
     if op.bodies:
         lines, (value,) = block(scope, op.bodies[0], inputs, texts, along.coordinate)
     at = along.slot(out, tuple(range(len(shape))))
@@ -74,7 +75,7 @@ def _write(op: Op, scope: Scope, out: Spread, axis: int, partial: str, in_place:
     mine = out.permuted([a for a in range(len(out.axes)) if a != axis])
     here: Axes = tuple(range(len(target.tile.shape)))
     rows = [(target, here)]
-    needed = here if is_shared(target) else ()
+    needed = range(len(here)) if is_shared(target) else ()
     over = Over(scope, mine, target.tile.shape, [*registers_of(notes, rows), (mine, here)], needed)
     return {"write": over.loops(), "to": over.element(target, here), "write_guards": guards(over, [target]),
             "result": f"{partial}[{over.slot(mine, here)}]{field}"}

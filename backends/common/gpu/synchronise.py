@@ -13,8 +13,8 @@ from dslc.ir import Body, Kernel, Op, Value, walk
 from dslc.passes.lifetimes import lifetimes
 from dslc.types import TensorType
 
-from .spread import Spread
 from .rings import split
+from .spread import Spread
 from .tiles import REDUCTIONS, Owner, facets, is_shared, owners, space_of
 
 ALIGNMENT = 128         # bytes: one row of 32 four-byte banks; a swizzled place needs its whole pattern
@@ -151,8 +151,8 @@ class _Synchroniser:
         self.table = owners(kernel)
         self.lanes = kernel.attr("lanes")
         self.scratch = scratch_bytes(kernel)
-        loaded = {op.args[0] for op in walk(kernel.body) if op.name == "load"}
-        stored = {op.args[0] for op in walk(kernel.body) if op.name == "store"}
+        loaded = {v for op in walk(kernel.body) if op.name == "load" and isinstance(v := op.args[0], Value)}
+        stored = {v for op in walk(kernel.body) if op.name == "store" and isinstance(v := op.args[0], Value)}
         self.both = {v for v in loaded | stored if v in stored and (v in loaded or _stores(kernel, v) > 1)}
 
     def body(self, body: Body, pending: Pending) -> tuple[Body, Pending]:

@@ -146,6 +146,11 @@ def products(body: Body) -> list[Op]:
     return [op for op in walk(body) if op.name == "dot"]
 
 
+def stays(kernel: Kernel, table: dict[Value, Owner], owner: Owner, dot: Op) -> bool:
+    """Whether a product's left operand is made elementwise and read by nothing else: it need not go through shared memory."""
+    writers = [op for op in walk(kernel.body) if any(table.get(v) is owner for v in op.into)]
+    readers = [op for op in walk(kernel.body) if op.name != "view" and any(table.get(v) is owner for v in op.uses())]
+    return readers == [dot] and len(writers) == 1 and writers[0].name == "map" and len(owner.views) == 1
 
 
 def is_shared(v: Value) -> bool:
