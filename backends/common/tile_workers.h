@@ -92,12 +92,14 @@ template <class F, int stride, int extent, int slots> DSLC_WORKER void across_la
     }
 }
 // The same across warps, through shared memory. `scratch` holds slots * workers partial results.
-template <class F, int stride, int extent, int workers, int slots>
+// `apart`: other threads than the workers are in the block.
+template <class F, int stride, int extent, int workers, bool apart = false, int slots>
 DSLC_WORKER void across_warps(typename F::Partial (&x)[slots], Shared<typename F::Partial> scratch, i32 worker DSLC_AT) {
     DSLC_FROM
 #pragma unroll
     for (i32 e = 0; e < slots; ++e) scratch[e * workers + worker] = x[e];
-    block_sync();
+    if constexpr (apart) workers_sync<workers>();
+    else block_sync();
     const i32 first = worker - worker / stride % extent * stride;
 #pragma unroll
     for (i32 e = 0; e < slots; ++e) {

@@ -11,9 +11,9 @@ from dslc.types import DTYPES
 
 from ..common.reserved import KEYWORDS, SCALARS, WORKERS
 
-_describe, _lower, _frame, _toolchain, _banks, _emulation, _choices, _drawing = (
-    deferred(f"dslc.backends.{name}") for name in ("cuda.describe", "cuda.lower", "cuda.frame", "cuda.toolchain", "cuda.banks", "common.emulation",
-                                                   "common.gpu.choices", "common.gpu.drawing"))
+_describe, _lower, _frame, _toolchain, _machine_code, _banks, _emulation, _drawing = (
+    deferred(f"dslc.backends.{name}") for name in ("cuda.describe", "cuda.lower", "cuda.frame", "cuda.toolchain", "cuda.machine_code", "cuda.banks", "common.emulation",
+                                                   "common.gpu.drawing"))
 HERE = Path(__file__).resolve().parent
 COMMON = HERE.parent / "common"
 HEADERS = (*(COMMON / f"tile_{part}.h" for part in ("types", "math", "bounds", "workers")),
@@ -57,6 +57,7 @@ BACKEND = Backend(
     architectures=ARCHITECTURES,
     macro_files=("common_ops.j2", "gpu_ops.j2", "ops.j2"),
     reserved=_RESERVED,
+    inspect=lambda folder, kernel, architecture: _machine_code.inspect(folder, kernel),
     draw=lambda kernel, tile: _drawing.draw(kernel, tile, _banks.BANKS),
     stream="void *stream",
 )

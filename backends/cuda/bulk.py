@@ -68,9 +68,9 @@ def slabs(shape: tuple[int, ...], axis: int) -> Place:
 
 def loaded_box(op: Op) -> Box | None:
     """The box of a load that fills a place and pads with zeros."""
-    tensor = op.args[0]
     if op.name != "load" or not op.into or op.attr("pad", 0) != 0 or len(op.into[0].tile.shape) != 2:
         return None
+    tensor = op.args[0]
     assert isinstance(tensor, Value)
     box = box_of(tensor, op.args[1:])
     one = box is not None and op.into[0].tile.shape[1 - box.axis] <= MOST

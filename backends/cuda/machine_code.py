@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dslc.errors import DslError
+from dslc.ir import Kernel
 
 from .toolchain import Resources, find_nvcc
 
@@ -102,6 +103,23 @@ def machine_code(folder: Path, name: str, workers: int, shared_bytes: int) -> li
         rows.append(MachineCode(found, workers, shared, blocks, blocks * warps / limits_of(found.architecture).warps, bound,
                                 tuple(loop for loop in loops if loop), str(tool or "")))
     return rows
+
+
+def inspect(folder: Path, kernel: Kernel) -> str:
+    """What `dslc inspect` prints of a build: a line for the kernel and one for its main loop in each form that could be read."""
+    rows = []
+    for found in machine_code(folder, kernel.name, kernel.attr("threads") or kernel.attr("workers"), kernel.attr("shared", 0)):
+        used = found.resources
+        spilled = f"{used.spill_stores} and {used.spill_loads} bytes of spill stores and loads, {used.stack} bytes of stack"
+        rows.append(f"  {used.kernel}  {used.registers} registers a thread, {spilled}; {found.shared} bytes of shared memory, {used.barriers} barriers; "
+                    f"{found.blocks_per_sm} blocks on a multiprocessor, {found.occupancy:.0%} of its warps, bound by {found.bound}")
+        rows += [f"  remark  {remark}" for remark in used.remarks]
+        for loop in found.loops:
+            kinds = ", ".join(f"{n} {kind}" for kind, n in loop.kinds.items() if n)
+            rows.append(f"  main loop  {loop.source}: {loop.instructions} instructions: {kinds}")
+        if not found.disassembler:
+            rows.append("  no disassembler was found: pip install nvidia-cuda-nvdisasm")
+    return "\n".join(rows)
 
 
 def limits_of(architecture: str) -> Limits:

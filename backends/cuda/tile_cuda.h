@@ -34,6 +34,8 @@ DSLC_DEVICE i32 worker() { return (i32)threadIdx.x; }
 DSLC_DEVICE index_t block_index() { return (index_t)blockIdx.x; }
 DSLC_DEVICE index_t block_count() { return (index_t)gridDim.x; }
 DSLC_DEVICE void block_sync() { __syncthreads(); }
+// n threads of the block, whole warps, where others do something else.
+template <int n> DSLC_DEVICE void workers_sync() { asm volatile("bar.sync 1, %0;" :: "n"(n) : "memory"); }
 DSLC_DEVICE void wave_sync() { __syncwarp(); }
 
 // ---------------------------------------------------------------- memory

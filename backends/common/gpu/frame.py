@@ -2,10 +2,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from dslc.ir import Kernel, walk
+from dslc.ir import Kernel, Op, walk
 from dslc.render import FIRST_SITE, Scope
 from dslc.runtime.abi import fields
 
@@ -15,17 +16,23 @@ from .spread import Spread
 from .tiles import owners
 
 
-def prepare(kernel: Kernel, scope: Scope) -> Notes:
-    """Notes about the kernel's places, before anything is spelled."""
+Spell = Callable[[Sequence[Op]], tuple[str, str]]
+
+
+def prepare(kernel: Kernel, scope: Scope, apart: bool = False) -> Notes:
+    """Notes about the kernel's places, before anything is spelled; `apart`: the block has other threads than the workers."""
     spreads = {op.result: Spread.parse(op.attr("spread")) for op in walk(kernel.body) if op.name == "alloc" and op.attr("spread")}
-    notes = Notes(owners(kernel), spreads, kernel.attr("workers"), kernel.attr("lanes"))
+    notes = Notes(owners(kernel), spreads, kernel.attr("workers"), kernel.attr("lanes"),
+                  scope.say("workers_sync", apart, kernel.attr("workers")), apart)
     scope.notes["gpu"] = notes
     return notes
 
 
-def frame(kernel: Kernel, scope: Scope, target: str) -> dict[str, Any]:
-    """The context of the skeletons."""
-    notes = prepare(kernel, scope)
+def frame(kernel: Kernel, scope: Scope, target: str, spell: Spell | None = None) -> dict[str, Any]:
+    """The context of the skeletons.  `spell` gives the text of a program's ops and what the launcher says besides, where that is not all workers'
+    one text; notes are then prepared.
+    """
+    notes: Notes = scope.notes["gpu"] if spell else prepare(kernel, scope)
     members = fields(kernel)
     names = member_names(members)
     ops = kernel.body.ops
@@ -35,12 +42,12 @@ def frame(kernel: Kernel, scope: Scope, target: str) -> dict[str, Any]:
     before = scope.body(prologue)
     extents = [scope.atom(a) for a in grid.args]
     coordinates = [{"name": scope.name(r), "value": coordinate(n, extents)} for n, r in enumerate(grid.results)]
-    body = scope.body(rest)
+    body, launched = spell(rest) if spell else (scope.body(rest), "")
     launch_ops = needed([op for op in rest if op.name == "assume"], rest)
     launch, assumptions = launcher_of(scope, prologue, launch_ops, rest)
     coordinates = [c for c in coordinates if word(c["name"], body)]
     text = "\n".join([before, body, *(c["value"] for c in coordinates)])
-    launch_text = "\n".join([launch, *extents, *(a["condition"] for a in assumptions)])
+    launch_text = "\n".join([launch, launched, *extents, *(a["condition"] for a in assumptions)])
     own = "\n".join(declaration for name, declaration in notes.own.values() if word(name, body))
     statuses = [{"number": FIRST_SITE + n, "message": message} for n, (message, _) in enumerate(scope.sites)]
     host = [(name, text) for name, text in locals_of(members, names, kernel, scope) if not text.startswith(("const index_t *",))]

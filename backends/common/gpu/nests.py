@@ -23,6 +23,8 @@ class Notes:
     spreads: dict[Value, Spread]
     workers: int
     lanes: int
+    sync: str = ""                                          # how all workers of a program wait for each other
+    apart: bool = False                                     # whether other threads than the workers are in the block
     own: dict[str, tuple[str, str]] = field(default_factory=dict)   # expression -> (name, declaration) of a worker's own first index
     rings: dict[Value, tuple[str, str]] = field(default_factory=dict)   # place with slots -> names of its ring and of the slot's number
 

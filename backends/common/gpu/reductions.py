@@ -46,7 +46,8 @@ def reduction(op: Op, scope: Scope) -> dict[str, Any]:
     lanes, waves = _stages(spread, axis, notes.lanes)
     return {"r": {"functor": functor, "partial": partial, "declare": not in_place, "slots": out.slots, "loops": around.loops(), "inner": along.loops(),
                   "guards": along.guards(), "body": lines, "value": value, "at": f"{parenthesised(partial)}[{at}]", "arg": arg, "index": along.coordinate(axis),
-                  "lanes": lanes, "waves": waves, "workers": spread.workers, **_write(op, scope, out, axis, partial, in_place)}}
+                  "lanes": lanes, "waves": waves, "workers": spread.workers, "sync": notes.sync,
+                  "apart": notes.apart, **_write(op, scope, out, axis, partial, in_place)}}
 
 
 def _stages(spread: Spread, axis: int, lanes: int) -> tuple[list[dict[str, int]], list[dict[str, int]]]:

@@ -36,13 +36,19 @@ def alignment(v: Value) -> int:
 def arrange(kernel: Kernel, limit: int) -> Kernel:
     """Offsets by first fit over lifetimes; DslError, with the bytes and the largest tile, if they need more than `limit` bytes."""
     blocks, _ = lifetimes(kernel)
-    first, whole = scratch_bytes(kernel), _ring_lifetimes(kernel)
+    first, whole = scratch_bytes(kernel) + kernel.attr("reserved", 0), _ring_lifetimes(kernel)
+    apart = places_apart(kernel)
+    whole |= dict.fromkeys(apart, (-1, sum(1 for _ in walk(kernel.body))))
     for block in blocks:
         block.start, block.end = whole.get(block.place, (block.start, block.end))
     placed: list[tuple[int, int, int, int]] = []             # offset, end, first op, last op
     offsets: dict[Value, int] = {}
     for block in sorted((b for b in blocks if is_shared(b.place)), key=lambda b: b.start):
         size, step = footprint(block.place), alignment(block.place)
+        same = next((p for p in offsets if apart.get(p, "") == apart.get(block.place)), None)
+        if same is not None:
+            offsets[block.place] = offsets[same]
+            continue
         at = -(-first // step) * step
         for offset, end, start, stop in sorted(placed):
             if start <= block.end and block.start <= stop and offset < at + size and at < end:
@@ -54,6 +60,13 @@ def arrange(kernel: Kernel, limit: int) -> Kernel:
     check(need <= limit, f"{kernel.name}: its shared tiles need {need} bytes of the {limit} that a program can have",
           hint=f"the largest is {largest.name if largest else ''}: {footprint(largest) if largest else 0} bytes; smaller tiles or fewer stages", loc=kernel.loc)
     return _moved(kernel, offsets).having(shared=need)
+
+
+def places_apart(kernel: Kernel) -> dict[Value, str]:
+    """Places whose alloc has the attribute `apart`: the kernel keeps their order by other means than barriers between workers, and nothing else is put
+    where they lie.  Those with the same word share their memory.
+    """
+    return {op.result: op.attr("apart") for op in walk(kernel.body) if op.name == "alloc" and op.attr("apart")}
 
 
 def _ring_lifetimes(kernel: Kernel) -> dict[Value, tuple[int, int]]:
@@ -151,6 +164,7 @@ class _Synchroniser:
         self.table = owners(kernel)
         self.lanes = kernel.attr("lanes")
         self.scratch = scratch_bytes(kernel)
+        self.apart = places_apart(kernel)
         loaded = {v for op in walk(kernel.body) if op.name == "load" and isinstance(v := op.args[0], Value)}
         stored = {v for op in walk(kernel.body) if op.name == "store" and isinstance(v := op.args[0], Value)}
         self.both = {v for v in loaded | stored if v in stored and (v in loaded or _stores(kernel, v) > 1)}
@@ -214,7 +228,7 @@ class _Synchroniser:
             if isinstance(v.type, TensorType):
                 if v in self.both:
                     found.append(_Access(v.name, 0, 1, op.name == "store"))
-            elif v in self.table and is_shared(v):
+            elif v in self.table and is_shared(v) and self.table[v].place not in self.apart:
                 owner = self.table[v]
                 assert owner.place.tile.place is not None and owner.place.tile.place.offset is not None
                 start = owner.place.tile.place.offset

@@ -177,6 +177,8 @@ template <int bytes, class T, class U> void copy_async(Shared<T> to, Global<U> f
 inline void copy_async_commit() { engine::group_commit(cuda_emulator::copies); }
 template <int n> void copy_async_wait() { engine::group_wait(cuda_emulator::copies, n); }
 
+template <int n> void workers_sync(i32 line = __builtin_LINE()) { engine::named_barrier(1, n, true, "workers_sync", line); }
+
 #if __has_include("hopper.h")
 #include "hopper.h"
 #endif
