@@ -65,6 +65,7 @@ class Backend:
     reserved: frozenset[str] = frozenset()                  # identifiers that generated names must avoid; {name}: the kernel's
     macro_files: tuple[str, ...] = ("common_ops.j2", "ops.j2")
     architectures: tuple[str, ...] = ()
+    here: Callable[[], str] = str                           # the architecture of this machine's device, "" where there is none
     emulator: Callable[[str], Toolchain] | None = None
     schedule: Callable[[Kernel, str], Schedule] | None = None
     control: Callable[[Op, Any], str | None] | None = None
@@ -147,7 +148,7 @@ def target_of(target: str | Target, mode: str = "") -> Target:
         raise DslError(f"target {name} has no architecture {wanted!r}", hint=(f"did you mean {near[0]}? " if near else "") +
                        (f"known architectures: {', '.join(known)}" if known else f"the target is called {name!r} alone"))
     check(not mode or re.fullmatch(r"late|early|random(:\d+)?", mode), f"there is no mode of emulation {mode!r}", hint="late, early or random:SEED")
-    return Target(backend, wanted or next(iter(known), ""), mode)
+    return Target(backend, wanted or (backend.here() if not mode else "") or next(iter(known), ""), mode)
 
 
 def _find(name: str) -> Backend:

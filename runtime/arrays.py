@@ -42,8 +42,8 @@ _NAMED |= {f"{word}int{8 * n}": (f"{word or 'i'}{8 * n}", n) for word in ("", "u
 _KNOWN: dict[np.dtype[Any], tuple[str, int]] = {np.dtype(n): row for n, row in _NAMED.items() if hasattr(np, n)}
 _DLPACK_TYPES = {(6, 8): "bool", (4, 16): "bfloat16", (10, 8): "float8_e4m3fn", (12, 8): "float8_e5m2"}
 _DLPACK_TYPES |= {(code, 8 * n): f"{word}{8 * n}" for code, word in enumerate(("int", "uint", "float")) for n in (1, 2, 4, 8)}
-_DEVICES = {1: "cpu"}
-_INTERFACES: dict[str, str] = {}
+_DEVICES = {1: "cpu", 2: "cuda", 10: "hip"}                 # DLPack's kDLCPU, kDLCUDA, kDLROCM (dlpack.h 1.1)
+_INTERFACES: dict[str, str] = {"__cuda_array_interface__": "cuda"}    # CuPy, PyCUDA, Numba
 _READ_ONLY = "the array is read-only"
 
 # The public head of NumPy's array struct: data, nd, dimensions, strides, base, descr, flags.  Reading data and flags costs

@@ -14,7 +14,10 @@ import numpy as np
 import pytest
 from dslc import DslError, const, tile, tile_kernel
 from dslc.backend import Backend, backend_of, register, target_of
+from dslc.backends.cuda import toolchain as nvidia
+from dslc.backends.hip import toolchain as amd
 from dslc.render import macros
+from dslc.runtime.arrays import as_array
 from dslc.runtime.cli import main
 from dslc.text import parse, show
 from toy_target import LAUNCHES, LOWERED, NAME, toy_target
@@ -238,3 +241,25 @@ def test_targets_and_doctor(monkeypatch: pytest.MonkeyPatch) -> None:
     assert row["architectures"] == ["large", "small"] and row["emulated"]
     assert "large, small" in shell("targets")[1]
     assert shell("doctor")[0] == 0
+
+
+def test_the_default_architecture_is_the_devices(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    cuda = target_of("cuda").backend
+    monkeypatch.setattr(nvidia, "find_device", lambda: nvidia.Device("a device", (8, 6)))
+    assert target_of("cuda").architecture == "sm_80" and target_of("cuda", "late").architecture == cuda.architectures[0]
+    for number, (version, name) in enumerate([("0", ""), ("90402", "gfx942"), ("90010", "gfx90a"), ("90500", "gfx950"), ("110000", "gfx1100")]):
+        (tmp_path / str(number) / "0").mkdir(parents=True)
+        (tmp_path / str(number) / "0" / "properties").write_text(f"cpu_cores_count 0\ngfx_target_version {version}\n")
+        assert amd.architecture_here(tmp_path / str(number)) == name
+
+
+def test_arrays_on_a_gpu_choose_its_target() -> None:
+    """By the interface that CuPy, PyCUDA and Numba share; the call goes as far as the driver, which is not here or has no such address."""
+    class OnDevice:
+        def __init__(self, pointer: int) -> None:
+            self.__cuda_array_interface__ = {"version": 3, "data": (pointer, False), "shape": (8, 8), "strides": None, "typestr": "<f4"}
+
+    x, y = as_array(OnDevice(4096)), as_array(OnDevice(8192))
+    assert (x.device, x.shape, x.pointer) == ("cuda:0", (8, 8), 4096) and y.writable
+    s = scaled.steer("cuda:sm_80", (OnDevice(4096), OnDevice(8192)), {})
+    assert s.binding is not None and s.binding.arrays["x"].device == "cuda:0"

@@ -283,8 +283,20 @@ template <class T> DSLC_FN i32 popcount(T x) {
 
 // ---------------------------------------------------------------- selection and fused multiply-add
 // A NaN operand loses; two give NaN. (b != b is constant false for integers.)
-template <class T> DSLC_FN T minimum(T a, T b) { T r = a < b ? a : b; return b != b ? a : r; }
-template <class T> DSLC_FN T maximum(T a, T b) { T r = a > b ? a : b; return b != b ? a : r; }
+template <class T> DSLC_FN T minimum(T a, T b) {
+#ifdef DSLC_NATIVE_FUNCTIONS                                 // the instruction has this rule
+    if constexpr (sizeof(T) == 4 && (T)0.5 != (T)0) return __builtin_fminf(a, b);
+#endif
+    T r = a < b ? a : b;
+    return b != b ? a : r;
+}
+template <class T> DSLC_FN T maximum(T a, T b) {
+#ifdef DSLC_NATIVE_FUNCTIONS                                 // the instruction has this rule
+    if constexpr (sizeof(T) == 4 && (T)0.5 != (T)0) return __builtin_fmaxf(a, b);
+#endif
+    T r = a > b ? a : b;
+    return b != b ? a : r;
+}
 template <class T> DSLC_FN T narrow_minimum(T a, T b) {
     f32 x = widen(a), y = widen(b);
     return select((x < y) | (y != y), a, b);

@@ -208,10 +208,15 @@ template <int n, bool aligned, class T, class To> DSLC_WORKER void drain_run(To 
 template <class T, i32 rows_, i32 depth_, i32 row_step, i32 depth_step, i32 bits, i32 base, i32 shift> struct Operand {
     typedef T Element;
     static constexpr i32 rows = rows_, depth = depth_;
-    static constexpr bool depth_is_dense = depth_step == 1;
+    static constexpr bool depth_is_dense = depth_step == 1, rows_are_dense = row_step == 1;
+    static constexpr i32 row_gap = row_step;
+    // Whether n rows further an element lies n * row_gap further: the swizzle repeats by then.
+    template <i32 n> static constexpr bool period_divides() { return bits == 0 || n * row_step % (1 << (bits + base + shift)) == 0; }
     Shared<T> at;
     DSLC_WORKER i32 offset(i32 row, i32 k) {
-        const i32 plain = row * row_step + k * depth_step;
+        return swizzled(row * row_step + k * depth_step);
+    }
+    DSLC_WORKER i32 swizzled(i32 plain) {
         if constexpr (bits > 0) return swizzle<bits, base, shift>(plain);
         else return plain;
     }

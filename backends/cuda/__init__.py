@@ -17,7 +17,7 @@ _describe, _lower, _frame, _toolchain, _machine_code, _banks, _emulation, _drawi
 HERE = Path(__file__).resolve().parent
 COMMON = HERE.parent / "common"
 HEADERS = (*(COMMON / f"tile_{part}.h" for part in ("types", "math", "bounds", "workers")),
-           *sorted(HERE.glob("tile_cuda*.h")), HERE / "tile_products.h")
+           *sorted(HERE.glob("tile_cuda*.h")), HERE / "tile_products.h", HERE / "tile_wgmma_products.h")
 ARCHITECTURES = ("sm_90a", "sm_80", "sm_89", "sm_120")
 _SUB_BYTE = {"u1": "u8", "u2": "u8", "u4": "u8", "i4": "i8", "index": "index_t"}
 # What generated names must not take besides: words of this target's headers and of their emulated forms.
@@ -26,7 +26,9 @@ threadIdx blockIdx blockDim gridDim warpSize dim3 cuda_emulator hopper async_fen
 barrier_init_fence barrier_wait BitsOf CallLine copy_async copy_async_commit copy_async_wait cuda_status EncodeTiled find_encode_tiled gathered group_arrive
 group_sync left_fragment load_matrix load_matrix_transposed matrix_descriptor MatrixType mma mma_f64 mma_product mma_product_registers mma_tf32
 registers_claim registers_release right_fragments shared_address store_matrix tensor_commit tensor_load tensor_map tensor_prefetch tensor_store tensor_wait
-tensor_wait_read TensorMap TensorMapType tf32_bits Unqualified wgmma Wgmma wgmma_commit wgmma_fence wgmma_hold wgmma_registers wgmma_wait Wide Word """.split())
+tensor_wait_read TensorMap TensorMapType tf32_bits Unqualified wgmma Wgmma wgmma_commit wgmma_fence wgmma_hold wgmma_registers wgmma_wait Wide Word box_map box_start multiprocessors Ring ring_at
+ring_barrier ring_drain ring_fill ring_init ring_release ring_step ring_take stage_sum Slabs wgmma_finish wgmma_product wgmma_product_registers blocks programs refused
+launched """.split())
 
 
 def _pass(name: str, kernel: Kernel) -> Kernel:
@@ -52,6 +54,7 @@ BACKEND = Backend(
     control=lambda op, scope: _describe.control(op, scope),
     frame=lambda kernel, scope: _frame.frame(kernel, scope),
     toolchain=lambda architecture: _toolchain.NvccToolchain(architecture),
+    here=lambda: _toolchain.architecture_here(),
     emulator=_emulator,
     devices=("cuda",),
     architectures=ARCHITECTURES,

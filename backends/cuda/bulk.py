@@ -40,7 +40,7 @@ def box_of(tensor: Value, coords: Iterable[Operand], rows: int = MOST) -> Box | 
     """The box that covers one slab of the tile at these coordinates, `rows` at most; None where bulk copies cannot move it."""
     at, t = list(coords), tensor.tensor
     spans = [d for d, c in enumerate(at) if isinstance(c, Span)]
-    whole = all(isinstance(c, Span) and c.stop is None or not isinstance(c, Span) and not c.tile.shape for c in at)
+    whole = all((isinstance(c, Span) and c.stop is None) or (not isinstance(c, Span) and not c.tile.shape) for c in at)
     dense = [d for d in spans if d in t.unit]
     if not (whole and _describable(t) and len(spans) == 2 and len(dense) == 1):
         return None

@@ -7,8 +7,11 @@ from dslc.ir import Kernel
 from dslc.render import Scope
 
 from ..common.gpu import frame as family
+from . import role_frame
 
 
 def frame(kernel: Kernel, scope: Scope) -> dict[str, Any]:
     """The family's frame; one block for each multiprocessor may be all there is room for."""
-    return {**family.frame(kernel, scope, f"cuda:{kernel.attr('architecture')}"), "blocks": 1}
+    if kernel.attr("rings"):
+        return role_frame.frame(kernel, scope)
+    return {**family.frame(kernel, scope, f"cuda:{kernel.attr('architecture')}"), "blocks": 1, "rings": [], "maps": []}

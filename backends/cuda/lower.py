@@ -15,7 +15,9 @@ from ..common.gpu.distribute import Product
 from ..common.gpu.distribute import distribute as _distribute
 from ..common.gpu.products import Grid, extents, grid_of, plain_spread, swizzled
 from ..common.gpu.spread import Spread, spread_of
-from .limits import LANES, NATIVE_F8, SHARED_BYTES
+from . import roles
+from .limits import LANES, NATIVE_F8, ROLES, SHARED_BYTES
+from .warp_groups import GROUP, group_product, mark
 
 STAGES = 3                  # slots of a ring: two loads in flight behind the trip at hand (nvidia.md 5.7: 3 to 4)
 TILE = 16, 8                # rows and columns of the sum of one mma.sync (PTX ISA 9.0, 9.7.14.5)
@@ -30,11 +32,31 @@ def distribute(kernel: Kernel) -> Kernel:
     """Spreads and shared places."""
     architecture = kernel.attr("architecture")
     kernel = kernel.having(lanes=LANES)
+    if architecture in ROLES and (made := _with_roles(kernel)) is not None:
+        return made
     return _distribute(kernel, choices.workers(kernel, LANES), lambda op, rows_stay, workers: product(op, rows_stay, workers, architecture))
 
 
+def _with_roles(kernel: Kernel) -> Kernel | None:
+    """Products of warp groups where they can be had; None if there are none, or if their rings need more memory than there is."""
+    marked = mark(kernel)
+    if marked is None:
+        return None
+    architecture = kernel.attr("architecture")
+
+    def way(op: Op, rows_stay: bool, workers: int) -> Product:
+        return group_product(marked, op) if op.attr("way") == "wgmma" else product(op, rows_stay, workers, architecture)
+
+    made = _distribute(marked, GROUP * marked.attr("consumers"), way)
+    return made if roles.rings(made, SHARED_BYTES[architecture]) is not None else None
+
+
 def pipeline(kernel: Kernel) -> Kernel:
-    """Loads by cp.async, up to STAGES slots in flight."""
+    """Loads by bulk copies if the kernel has products of warp groups; else by cp.async, up to STAGES slots in flight."""
+    if kernel.attr("consumers") is not None:
+        made = roles.rings(kernel, SHARED_BYTES[kernel.attr("architecture")])
+        assert made is not None
+        return made
     return _pipeline.pipeline(kernel, STAGES, can_copy, SHARED_BYTES[kernel.attr("architecture")])
 
 

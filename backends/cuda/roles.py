@@ -17,7 +17,8 @@ from dslc.schedule import schedule_of
 
 from ..common.gpu.synchronise import ALIGNMENT, arrange
 from ..common.gpu.tiles import owners
-from .bulk import loaded_box
+from .bulk import Box, box_of, loaded_box, slabs
+from .warp_groups import ROWS, sum_spread
 
 STAGES = 4                  # slots of a ring at most: three copies in flight behind the trip at hand (nvidia.md 5.2)
 BARRIERS = 16               # bytes of a slot's two barriers
@@ -35,8 +36,11 @@ class Ring:
 def rings(kernel: Kernel, limit: int) -> Kernel | None:
     """The kernel with its rings, of as many slots as fit or as its schedule says; None if not even one fits."""
     asked = {name: dict(rows).get("stages") for name, rows in schedule_of(kernel).loops}
-    for most in range(max([STAGES, *(n for n in asked.values() if n)]), 0, -1):
-        made = _Assigner(kernel, lambda name, most=most: min(most, asked.get(name) or STAGES)).kernel()  # type: ignore[misc]
+    most = max([STAGES, *(n for n in asked.values() if n)])
+    staged = stores_staged(kernel)
+    tries = [*((staged, n) for n in range(most, 1, -1)), *((kernel, n) for n in range(most, 0, -1))]
+    for start, n in tries:
+        made = _Assigner(start, lambda name, n=n: min(n, asked.get(name) or STAGES)).kernel()  # type: ignore[misc]
         try:
             arrange(made, limit)
         except DslError:
@@ -140,6 +144,45 @@ def _turn(turn: str, ring: Ring, load: Op) -> Op:
     return Op("barrier", loc=load.loc).having(after=order[0], before=order[1], ring=ring.name, turn=turn)
 
 
+# ---------------------------------------------------------------- stores by bulk copies
+def stores_staged(kernel: Kernel) -> Kernel:
+    """Stores of whole sums of 16 bits go through a shared place in slabs, which the attribute `staged` names: matrices of fragments in, boxes out."""
+    staged = {op for op in walk(kernel.body) if staged_box(op, kernel) is not None}
+
+    def body(old: Body) -> Body:
+        ops: list[Op] = []
+        for op in old.ops:
+            op = replace(op, bodies=tuple(body(b) for b in op.bodies)) if op.name in ("for", "while", "if") else op
+            if op not in staged:
+                ops.append(op)
+                continue
+            (value, box) = op.args[1], staged_box(op, kernel)
+            assert isinstance(value, Value) and box is not None
+            place = Value(f"{value.name}.staged", replace(value.tile, place=slabs(value.tile.shape, 1)))
+            word = f"store.{sum(o in staged for o in ops)}.{place.name}"
+            ops += [Op("alloc", results=(place,), loc=op.loc).having(apart=word, slab=box.width), op.having(staged=word)]
+        return replace(old, ops=tuple(ops))
+
+    return replace(kernel, body=body(kernel.body))
+
+
+def staged_box(op: Op, kernel: Kernel) -> Box | None:
+    """The box of one warp group's part of a store that can go so, slab by slab; None for all other ops."""
+    if op.name != "store" or not isinstance(op.args[1], Value) or len(op.args[1].tile.shape) != 2:
+        return None
+    tensor, value, consumers = op.args[0], op.args[1], kernel.attr("consumers")
+    assert isinstance(tensor, Value)
+    m, n = value.tile.shape
+    if m % (ROWS * consumers) or value.tile.dtype is not tensor.tensor.dtype or value.tile.dtype.bits != 16:
+        return None
+    home = next((o for o in walk(kernel.body) if o.name == "alloc" and o.result is value), None)
+    spread = str(sum_spread(m, n, consumers)) if n % 16 == 0 else ""
+    others = [o for o in walk(kernel.body) if o is not op and any(v is tensor for v in o.uses())]
+    box = box_of(tensor, op.args[2:], m // consumers)
+    fits = home is not None and home.attr("spread") == spread == op.attr("over") and not others
+    return box if fits and box is not None and box.axis == 1 else None
+
+
 # ---------------------------------------------------------------- products in flight
 def in_flight(kernel: Kernel) -> Kernel:
     """Loops of one product, whose sum nothing else in the loop touches, leave it under way until the next trip has begun its own: the attribute
@@ -180,9 +223,7 @@ def loader(ops: Iterable[Op], kept: set[Op]) -> list[Op]:
     for op in every:
         if op.name in ("for", "while", "if") and op in kept:
             out.append(replace(op, bodies=tuple(replace(b, ops=(*loader(b.ops[:-1], kept), b.ops[-1])) for b in op.bodies)).having(flight=None))
-        elif op in kept and op not in loads:
-            out.append(op)
-        elif op.name == "alloc" and op.result in homes:
+        elif (op in kept and op not in loads) or (op.name == "alloc" and op.result in homes):
             out.append(op)
         elif op in loads:
             same = [o for o in loads if o.attr("ring") == op.attr("ring")]

@@ -58,6 +58,14 @@ static inline i32 read_status(const i32 *word, void *stream) {
     return ended == cudaSuccess ? status : cuda_status(ended);
 }
 
+// Of the current device; 1 if that cannot be told, which the launch will then tell.
+static inline index_t multiprocessors() {
+    int device = 0, count = 0;
+    if (cudaGetDevice(&device) != cudaSuccess || cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device) != cudaSuccess)
+        return 1;
+    return count;
+}
+
 // What a status below 0 means.
 extern "C" __attribute__((visibility("default"))) const char *dslc_cuda_error(i32 status) { return cudaGetErrorString((cudaError_t)-status); }
 // Waits for what was launched on the stream; errors of kernels, such as an address outside of every tensor, come out here.

@@ -60,6 +60,16 @@ template <i32 slots> DSLC_WORKER void ring_drain(Ring<slots> &r, i32 worker DSLC
 // A coordinate of a bulk copy. What starts far outside, or in a dimension without elements, starts as far before the tensor as a box can be long.
 DSLC_WORKER i32 box_start(index_t start, index_t extent) { return start < -256 || start >= extent ? -256 : (i32)start; }
 
+// On the host: describes a tensor in boxes. dims and box are innermost first, steps in elements and of all dimensions but the first. A dimension
+// without elements is described as one, which box_start never reaches.
+template <class T, int rank> i32 box_map(TensorMap *out, const void *address, const index_t (&dims)[rank], const index_t (&steps)[rank - 1],
+                                         const u32 (&box)[rank], i32 swizzle) {
+    u64 sizes[rank], bytes[rank];
+    for (i32 i = 0; i < rank; ++i) sizes[i] = dims[i] < 1 ? 1 : (u64)dims[i];
+    for (i32 i = 1; i < rank; ++i) bytes[i - 1] = (u64)steps[i - 1] * sizeof(T);
+    return tensor_map<T>(out, rank, const_cast<void *>(address), sizes, bytes, box, swizzle);
+}
+
 // ---------------------------------------------------------------- products
 // An operand in shared memory: `rows` of M or N by `depth` of K, in slabs of `width` along its contiguous axis (K if `dense`), swizzled by as many
 // bytes as a slab's row has.
@@ -123,5 +133,28 @@ template <i32 n, i32 slots> DSLC_WORKER void wgmma_finish(f32 (&acc)[slots] DSLC
     DSLC_FROM
     wgmma_wait<n>();
     if constexpr (n == 0) wgmma_hold(acc);
+}
+
+// ---------------------------------------------------------------- sums on their way to a tensor
+// A warp group's rows of a tile of 16-bit elements, spread like a sum, to slabs of `width` columns and `rows` rows, for bulk copies of its first
+// thread, which has before seen the last ones out of this place.
+template <i32 high, i32 rows, i32 width, class T, i32 slots> DSLC_WORKER void stage_sum(Shared<T> to, const T (&from)[slots], i32 worker DSLC_AT) {
+    DSLC_FROM
+    constexpr i32 wide = slots / (high * 4), bits = width == 64 ? 3 : width == 32 ? 2 : 1;
+    const i32 group = worker / 128, lane = worker % 32, row = group * high * 64 + worker / 32 % 4 * 16 + lane % 16;
+    if (worker % 128 == 0) tensor_wait_read<0>();
+    group_sync(2 + group, 128);
+#pragma unroll
+    for (i32 i = 0; i < high; ++i) {
+#pragma unroll
+        for (i32 j = 0; j < wide; j += 2) {
+            const T *const p = from + (i * wide + j) * 4;
+            const u32 r[4] = {pack2(p[0], p[1]), pack2(p[2], p[3]), pack2(p[4], p[5]), pack2(p[6], p[7])};
+            const i32 column = j * 8 + lane / 16 * 8;
+            store_matrix<4>(to + column / width * rows * width + swizzle<bits, 3, 3>((row + i * 64) * width + column % width), r);
+        }
+    }
+    async_fence();
+    group_sync(2 + group, 128);
 }
 #endif

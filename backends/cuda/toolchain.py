@@ -26,7 +26,7 @@ from dslc.runtime.cache import NoSpace, digest
 
 HERE = Path(__file__).resolve().parent
 COMMON = HERE.parent / "common"
-HEADERS = (*(COMMON / f"tile_{part}.h" for part in ("types", "math", "bounds", "workers")), HERE / "tile_products.h",
+HEADERS = (*(COMMON / f"tile_{part}.h" for part in ("types", "math", "bounds", "workers")), HERE / "tile_products.h", HERE / "tile_wgmma_products.h",
            *(HERE / f"tile_cuda{part}.h" for part in ("", "_math", "_matrix", "_tensor", "_wgmma", "_host")))
 TIMEOUT_SECONDS = 300.0
 # No contraction: elementwise arithmetic is not fused. No device linking: a kernel is one file. -Wno-psabi: about ABIs of gcc before 4.4.
@@ -352,6 +352,15 @@ def find_device() -> Device:
         driver.cuDeviceGetAttribute(number, attribute, device[0])
         capability.append(int(number[0]))
     return Device(ffi.string(name).decode(errors="replace"), (capability[0], capability[1]))
+
+
+def architecture_here() -> str:
+    """The architecture whose code runs best on this machine's device; "" where there is no device, or none of them runs."""
+    try:
+        major, minor = find_device().capability
+    except DslError:
+        return ""
+    return {(9, 0): "sm_90a", (8, 9): "sm_89"}.get((major, minor)) or {8: "sm_80", 12: "sm_120"}.get(major, "")
 
 
 def check_runs(architecture: str, device: Device) -> None:

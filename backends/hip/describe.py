@@ -11,7 +11,9 @@ from ..common.gpu.nests import Notes, Over
 from ..common.gpu.operands import operand, warp_part
 from ..common.gpu.products import Grid, extents, plain_spread
 from ..common.gpu.spread import Spread
-from .lower import factors, per_lane, whole
+from ..common.gpu.tiles import is_shared
+from .copies import staged_loop
+from .lower import factors, reading, whole
 
 Context = dict[str, Any]
 BITS = {"f32": 32, "f16": 16, "bf16": 16}
@@ -22,6 +24,11 @@ def describe(op: Op, scope: Scope) -> Context:
     return family.describe(op, scope, {"dot": _dot})
 
 
+def control(op: Op, scope: Scope) -> str | None:
+    """The text of a loop whose loads run ahead."""
+    return str(scope.macros["staged_for"](**staged_loop(op, scope))) if op.attr("stages") else None
+
+
 def _dot(op: Op, scope: Scope) -> Context:
     (into,), (left, right) = op.into, op.args[:2]
     notes: Notes = scope.notes["gpu"]
@@ -29,15 +36,17 @@ def _dot(op: Op, scope: Scope) -> Context:
     over = Over(scope, spread, into.tile.shape, [])
     architecture = scope.kernel.attr("architecture")
     assert isinstance(left, Value)
+    registers = not is_shared(left)
     context: Context = {"way": op.attr("way"), "acc": scope.name(notes.table[into].place), "slots": spread.slots, "clear": len(op.args) == 2,
-                        "left": operand(left, scope, False), "right": operand(right, scope, True), "lanes": notes.lanes}
+                        "registers": registers, "left": scope.name(notes.table[left].place) if registers else operand(left, scope, False),
+                        "right": operand(right, scope, True), "lanes": notes.lanes}
     if context["way"] == "fma":
         _, (high, wide, row_gap, column_gap) = plain_spread(*extents(op)[:2], spread.workers)
-        return {**context, "high": high, "wide": wide, "row_gap": row_gap, "column_gap": column_gap, "row": over.first(0) or "0",
-                "column": over.first(1) or "0", "whole": False, "factors": ("", ""), "per_lane": 0}
+        return {**context, "high": high, "wide": wide, "row_gap": row_gap, "column_gap": column_gap, "row": over.first(0) or "0", "column": over.first(1) or "0",
+                "whole": False, "factors": ("", ""), "per_lane": 0, "run": 0}
     grid, types = Grid(*op.attr("grid")), factors(op, architecture)
     assert types is not None
-    n = per_lane(types, extents(op)[2], architecture)
+    n, run = reading(op, architecture, registers)
     row, column = (warp_part(spread, axis, notes.lanes) for axis in (0, 1))
     return {**context, "high": grid.high, "wide": grid.wide, "row_gap": 0, "column_gap": 0, "row": row, "column": column,
-            "whole": whole(op, n, BITS.get(types[0], 8)), "factors": types, "per_lane": n}
+            "whole": whole(op, max(n, run), BITS.get(types[0], 8), run), "factors": types, "per_lane": n, "run": run}

@@ -53,6 +53,8 @@ DSLC_DEVICE void block_sync() {
     __builtin_amdgcn_s_barrier();
     __builtin_amdgcn_fence(__ATOMIC_ACQUIRE, "workgroup");
 }
+// All n workers; here they are the whole block.
+template <int n> DSLC_DEVICE void workers_sync() { block_sync(); }
 DSLC_DEVICE void wave_sync() {
     __builtin_amdgcn_fence(__ATOMIC_RELEASE, "wavefront");
     __builtin_amdgcn_wave_barrier();

@@ -38,6 +38,7 @@ i32 worker();
 index_t block_index();
 index_t block_count();
 void block_sync();
+template <int n> void workers_sync();
 void wave_sync();
 void half_sync();
 void step_sync();

@@ -7,20 +7,39 @@
 struct Low {};
 struct Half {};
 
-// n elements k .. k + n-1 of a row: lane % 16 is the row, lane / 16 the quarter of k (amd.md section 7, item 6: A[i = lane % 16][k = n * (lane / 16) + e]).
-template <bool whole, class F, i32 n, class O> DSLC_WORKER Vector<F, n> fragment(const O &o, i32 row, i32 k) {
-    if constexpr (whole && O::depth_is_dense && sizeof(F) == sizeof(typename O::Element)) {
-        const auto x = load_vector<n>(o.at + O::offset(row, k));
-        return __builtin_bit_cast(Vector<F, n>, x);
-    } else {
-        Vector<F, n> v;
+// What a lane holds of `held` = steps * n elements of K of one row or column; each n of them are multiplied at once. The lane's line is lane % 16 from
+// `line` on; its quarter lane / 16 has `run` neighbours in each 4 * run elements of K, for both operands alike, so the order within K does not matter.
+template <i32 run, class O> DSLC_WORKER i32 line_offset(i32 line, i32 tile, i32 k, i32 lane) {
+    constexpr bool moves_alike = O::template period_divides<16>();
+    const i32 first = line + lane % 16, inner = k + lane / 16 * run;
+    if constexpr (moves_alike) return O::offset(first, inner) + tile * 16 * O::row_gap;
+    else return O::offset(first + tile * 16, inner);
+}
+template <bool whole, i32 run, class F, i32 n, i32 steps, class O>
+DSLC_WORKER void fragment(Vector<F, n> (&to)[steps], const O &o, i32 line, i32 tile, i32 k, i32 lane) {
+    typedef typename O::Element T;
+    constexpr i32 held = steps * n;
+    if constexpr (whole && O::depth_is_dense && sizeof(F) == sizeof(T)) {
+        Vector<T, run> pieces[held / run];
 #pragma unroll
-        for (i32 e = 0; e < n; ++e) {
-            typename O::Element x = typename O::Element();
-            if (whole || (row < O::rows && k + e < O::depth)) x = o.at[O::offset(row, k + e)];
-            v[e] = as_factor<F>(x);
+        for (i32 p = 0; p < held / run; ++p) pieces[p] = load_vector<run>(o.at + line_offset<run, O>(line, tile, k + p * 4 * run, lane));
+        __builtin_memcpy(to, pieces, sizeof pieces);
+    } else if constexpr (whole && run == 4 && O::rows_are_dense && sizeof(F) == 2) {
+        // Each 16 lanes read 4 rows of K and 16 columns, and get them transposed.
+        Vector<T, 4> pieces[held / 4];
+#pragma unroll
+        for (i32 p = 0; p < held / 4; ++p)
+            pieces[p] = load_transposed(o.at + O::offset(line + tile * 16 + lane % 4 * 4, k + p * 16 + lane / 16 * 4 + lane / 4 % 4));
+        __builtin_memcpy(to, pieces, sizeof pieces);
+    } else {
+        const i32 row = line + tile * 16 + lane % 16;
+#pragma unroll
+        for (i32 e = 0; e < held; ++e) {
+            const i32 at = k + e / run * 4 * run + lane / 16 * run + e % run;
+            T x = T();
+            if (whole || (row < O::rows && at < O::depth)) x = o.at[O::offset(row, at)];
+            to[e / n][e % n] = as_factor<F>(x);
         }
-        return v;
     }
 }
 // The parts of a vector of unsigned bytes that are multiplied as signed ones.
@@ -61,23 +80,45 @@ template <i32 n> DSLC_WORKER void multiply(i32 (&d)[4], const Vector<u8, n> &a, 
     multiply(d, a, half);
 }
 
-// The wave has `high` x `wide` tiles of 16 x 16, row by row in `acc`, from (row, column) on; n elements of k for each lane at a time.
-template <i32 high, i32 wide, i32 n, bool whole, class FA, class FB, class D, class A, class B>
-DSLC_WORKER void mfma_product(D (&acc)[high * wide * 4], const A &left, const B &right, i32 row, i32 column, i32 lane DSLC_AT) {
-    DSLC_FROM
+// The wave has `high` x `wide` tiles of 16 x 16, row by row in `acc`, from (row, column) on. The sum is made transposed: the matrix unit's rows are our
+// columns, so that a lane has 4 neighbours of a row.
+template <i32 high, i32 wide, i32 n, i32 run, bool whole, class FA, class FB, class D, class A, class B>
+DSLC_WORKER void mfma_product(D (&acc)[high * wide * 4], const A &left, const B &right, i32 row, i32 column, i32 lane) {
+    constexpr i32 steps = run > n ? run / n : 1;
 #pragma unroll
-    for (i32 k = 0; k < A::depth; k += 4 * n) {
-        Vector<FA, n> a[high];
-        Vector<FB, n> b[wide];
-        const i32 quarter = k + lane / 16 * n;
+    for (i32 k = 0; k < A::depth; k += 4 * n * steps) {
+        Vector<FA, n> a[high][steps];
+        Vector<FB, n> b[wide][steps];
 #pragma unroll
-        for (i32 i = 0; i < high; ++i) a[i] = fragment<whole, FA, n>(left, row + i * 16 + lane % 16, quarter);
+        for (i32 i = 0; i < high; ++i) fragment<whole, run>(a[i], left, row, i, k, lane);
 #pragma unroll
-        for (i32 j = 0; j < wide; ++j) b[j] = fragment<whole, FB, n>(right, column + j * 16 + lane % 16, quarter);
+        for (i32 j = 0; j < wide; ++j) fragment<whole, run>(b[j], right, column, j, k, lane);
+#pragma unroll
+        for (i32 s = 0; s < steps; ++s) {
+#pragma unroll
+            for (i32 i = 0; i < high; ++i) {
+#pragma unroll
+                for (i32 j = 0; j < wide; ++j) multiply(part<4>(acc, i * wide + j), b[j][s], a[i][s]);
+            }
+        }
+    }
+}
+// The left operand is in registers, spread like the sum of a product: 4 neighbours of K in each quarter of the wave.
+template <i32 high, i32 wide, i32 n, bool whole, class FA, class FB, class D, class T, i32 slots, class B>
+DSLC_WORKER void mfma_product_registers(D (&acc)[high * wide * 4], const T (&left)[slots], const B &right, i32 column, i32 lane) {
+    constexpr i32 depth = slots / high;              // elements of K in one lane for each row
+#pragma unroll
+    for (i32 e = 0; e < depth; e += n) {
+        Vector<FB, n> b[wide][1];
+#pragma unroll
+        for (i32 j = 0; j < wide; ++j) fragment<whole, 4>(b[j], right, column, j, e * 4, lane);
 #pragma unroll
         for (i32 i = 0; i < high; ++i) {
+            Vector<FA, n> a;
 #pragma unroll
-            for (i32 j = 0; j < wide; ++j) multiply(part<4>(acc, i * wide + j), a[i], b[j]);
+            for (i32 x = 0; x < n; ++x) a[x] = as_factor<FA>(left[i * depth + e + x]);
+#pragma unroll
+            for (i32 j = 0; j < wide; ++j) multiply(part<4>(acc, i * wide + j), b[j][0], a);
         }
     }
 }

@@ -239,3 +239,13 @@ def _run(command: Sequence[str]) -> tuple[int, str]:
         raise DslError(f"{command[0]} was stopped after {TIMEOUT_SECONDS:g} s", hint="make the kernel's tiles smaller") from None
     except OSError as error:
         raise DslError(f"cannot run {command[0]}: {error.strerror}", hint=_HOW_TO_GET_ONE) from error
+
+
+def architecture_here(nodes: Path = Path("/sys/class/kfd/kfd/topology/nodes")) -> str:
+    """The architecture of the first GPU that the kernel driver lists, as it writes gfx_target_version: 90402 is 9.4.2, gfx942 (Linux, amdkfd); "" if none."""
+    for properties in sorted(nodes.glob("*/properties")):
+        with suppress(OSError):
+            match = re.search(r"^gfx_target_version (\d+)$", properties.read_text(), re.MULTILINE)
+            if match and (version := int(match[1])):
+                return f"gfx{version // 10000}{version // 100 % 100:x}{version % 100:x}"
+    return ""

@@ -9,7 +9,7 @@ from dslc.render import Scope
 from dslc.types import DTYPES, TensorType
 
 from ..access import Access, access, coords_of_last_axis
-from .nests import Notes, Over, registers_of
+from .nests import Notes, Over, registers_of, shared_element
 from .spread import Spread
 from .tiles import Axes, aligned, is_shared, space_of
 
@@ -163,8 +163,7 @@ def _store_packed(op: Op, scope: Scope, value: Value | Const, coords: tuple[Oper
         strides = list(value.tile.strides)
         parts = [scope.say("times", over.coordinate(n), s) for n, s in enumerate(strides) if n != p and s and shape[n] > 1]
         parts.append(scope.say("times", at, strides[p]))
-        name = scope.name(value)
-        text = f"{name}[{' + '.join(parts)}]"
+        text = shared_element(scope, value, " + ".join(t for t in parts if t != "0") or "0")
     fields = {"n": t.fields, "width": t.dtype.bits, "first": first, "word": scope.fresh("word"), "type": scope.type(t.packing.word)}
     return {"kind": "packed", "loops": over.loops(), "guards": over.guards(replicas=True), "lets": a.lets, "checks": checks, "value": text,
             "inside": a.inside(), "to": f"{a.name}[{a.offset()}]", **_NO_RUN, "fields": fields}

@@ -11,19 +11,20 @@ LEAST, MOST = 64, 512           # workers of a program: two warps hide each othe
 SLOTS = 32                      # elements of the largest tile that one worker may hold before more workers are asked for
 
 
-def workers(kernel: Kernel, lanes: int) -> int:
-    """Workers of a program: as scheduled, or enough for its products, or for its largest tile."""
+def workers(kernel: Kernel, lanes: int, rows: int = 16, area: int = 64 * 32) -> int:
+    """Workers of a program: as scheduled, or enough for its products, or for its largest tile.  A warp's part of a product has at most `area` elements,
+    and no more than `rows` rows if eight warps or fewer can see to that.
+    """
     asked = schedule_of(kernel).get("workers", "threads")
     if asked is not None:
         return max(lanes, power_of_two(int(asked)))
     dots = [op for op in walk(kernel.body) if op.name == "dot"]
     if dots:
-        return max(max(_for_product(op) for op in dots) * lanes, LEAST)
+        return max(max(_for_product(op, rows, area) for op in dots) * lanes, LEAST)
     largest = max((t.size for op in walk(kernel.body) for v in (*op.results, *op.into) if isinstance(t := v.type, TileType)), default=1)
     return min(MOST, max(LEAST, power_of_two(largest // SLOTS)))
 
 
-def _for_product(op: Op) -> int:
-    """Warps for a product: each 64 x 64 elements of a large one, at least 16 rows of a high one."""
+def _for_product(op: Op, rows: int, area: int) -> int:
     m, n = op.target.tile.shape
-    return min(8, max(1, power_of_two(-(-m * n // (64 * 32))), power_of_two(min(8, m // 16))))
+    return min(8, max(1, power_of_two(-(-m * n // area)), power_of_two(min(8, m // rows))))

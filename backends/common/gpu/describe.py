@@ -4,7 +4,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from dslc.ir import Op, Operand, Value
+from dslc.ir import Const, Op, Operand, Value
 from dslc.render import Scope
 
 from ..conversion import cast, unsigned
@@ -148,7 +148,7 @@ def _segment_sum(op: Op, scope: Scope) -> Context:
 
 def _take(op: Op, scope: Scope) -> Context:
     table, index = op.args
-    assert isinstance(table, Value) and isinstance(index, Value)
+    assert isinstance(table, Value) and isinstance(index, Value | Const)
     target = op.target
     shape, rank = target.tile.shape, len(index.tile.shape)
     here: Axes = tuple(range(len(shape)))
@@ -157,7 +157,7 @@ def _take(op: Op, scope: Scope) -> Context:
     rest = over.index(table.tile.shape, (None, *here[rank:]), table.tile.strides)
     at = scope.say("times", row, table.tile.strides[0])
     narrow = target.tile.dtype.kind == "f" and target.tile.dtype.bits < 32
-    where = over.element(index, here[:rank]) if index.tile.shape else scope.scalar(index)
+    where = over.element(index, here[:rank])
     to = over.element(target, here) if shape else f"const {scope.type(target.tile.dtype)} {scope.name(target)}"
     return {"loops": over.loops(), "guards": guards(over, op.into), "row": row, "index": where, "n": table.tile.shape[0], "to": to,
             "value": shared_element(scope, table, at if rest == "0" else f"{at} + {rest}"), "zero": scope.say("zero", scope.type(target.tile.dtype), narrow)}

@@ -15,7 +15,6 @@ from .nests import Notes
 from .spread import Spread
 from .tiles import owners
 
-
 Spell = Callable[[Sequence[Op]], tuple[str, str]]
 
 

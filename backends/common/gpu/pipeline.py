@@ -20,14 +20,15 @@ from .tiles import is_shared
 Movable = Callable[[Op], bool]
 
 
-def pipeline(kernel: Kernel, stages: int, movable: Movable, limit: int) -> Kernel:
+def pipeline(kernel: Kernel, stages: int, movable: Movable, limit: int, slots: int | None = None) -> Kernel:
     """The kernel with its loops' loads running up to `stages` - 1 trips ahead, or as the schedule says; fewer if the rings would not fit `limit` bytes.
 
-    `movable(load)` tells whether the machine can do the load behind the workers' backs.
+    `movable(load)` tells whether the machine can do the load behind the workers' backs.  `slots`: of each ring, where what is under way is elsewhere;
+    else as many as stages.
     """
     asked = dict(schedule_of(kernel).loops)
     for most in range(max([stages, *(dict(rows).get("stages", 1) for rows in asked.values())]), 1, -1):
-        staged = _Stager(kernel, lambda name, most=most: min(most, dict(asked.get(name, ())).get("stages", stages)), movable).kernel  # type: ignore[misc]
+        staged = _Stager(kernel, lambda name, most=most: min(most, dict(asked.get(name, ())).get("stages", stages)), movable, slots).kernel  # type: ignore[misc]
         try:
             arrange(staged, limit)
         except DslError:
@@ -37,8 +38,8 @@ def pipeline(kernel: Kernel, stages: int, movable: Movable, limit: int) -> Kerne
 
 
 class _Stager:
-    def __init__(self, kernel: Kernel, stages: Callable[[str], int], movable: Movable) -> None:
-        self.stages, self.movable = stages, movable
+    def __init__(self, kernel: Kernel, stages: Callable[[str], int], movable: Movable, slots: int | None) -> None:
+        self.stages, self.movable, self.slots = stages, movable, slots
         self.stored = {v for op in walk(kernel.body) if (op.name == "store" or op.name.startswith("atomic")) and isinstance(v := op.args[0], Value)}
         self.writers: dict[Value, int] = {}
         for op in walk(kernel.body):
@@ -67,7 +68,7 @@ class _Stager:
 
         def ring(v: Value) -> Value:
             assert v.tile.place is not None
-            return Value(v.name, replace(v.tile, place=replace(v.tile.place, slots=n)))
+            return Value(v.name, replace(v.tile, place=replace(v.tile.place, slots=self.slots or n)))
 
         def remade(body: Body) -> Body:
             ops = []

@@ -14,6 +14,8 @@ constexpr int lanes = DSLC_LANES;
 
 #include "vocabulary.h"
 
+template <int n> void workers_sync(i32 line = __builtin_LINE()) { block_sync(line); }
+
 #if __has_include("matrix_core.h")
 #include "matrix_core.h"
 #endif
