@@ -184,7 +184,8 @@ class Packing:
 class TensorType:
     """A kernel parameter: dtype and logical dimensions (names, numbers, or expressions of names), and what the call promised.
 
-    `unit` lists the dimensions known to have stride 1; `aligned` is true when the address and all other strides are 16-byte multiples.
+    `unit` lists the dimensions known to have stride 1; `aligned` is true when the address and all other strides are 16-byte multiples, none of them
+    negative.
     """
 
     dtype: DType

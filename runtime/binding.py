@@ -162,5 +162,5 @@ def units(x: Array) -> tuple[int, ...]:
 
 
 def aligned(x: Array) -> bool:
-    """Whether the address and all strides but the unit one are multiples of 16 bytes."""
-    return x.pointer % LINE == 0 and all(s * x.itemsize % LINE == 0 for d, s in enumerate(x.strides) if (d,) != units(x))
+    """Whether the address and all strides but the unit one are multiples of 16 bytes, and none is negative, which bulk copies cannot have."""
+    return x.pointer % LINE == 0 and all(s >= 0 and s * x.itemsize % LINE == 0 for d, s in enumerate(x.strides) if (d,) != units(x))

@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cache
+from itertools import pairwise
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ MODES = ("late", "early", "random:1", "random:2")
 KERNELS = ("gemm", "attention", "assign")
 TARGETS = ("cuda:sm_80", "cuda:sm_90a", "hip:gfx942", "hip:gfx950")
 SECONDS = 20.0                       # of one emulated run; a right one takes less than 1
+DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "mutations.md"
 bf16 = ml_dtypes.bfloat16
 
 
@@ -65,9 +66,11 @@ class Edit:
 # Calls without which memory or time would be out of order.  order_fence and wgmma_hold steer the compiler only, priority and registers_* the speed.
 SYNC = re.compile(r"\b((?:block|wave|group|half|step)_(?:sync|arrive)|copy_async_(?:commit|wait)|wait_copies|barrier_\w+|async_fence"
                   r"|wgmma_(?:fence|commit|wait|finish)|tensor_(?:commit|wait|wait_read)|ring_(?!at\b|barrier\b)\w+)(?=[<(])")
+_STEERS = re.compile(r"order_fence|wgmma_hold|priority|registers_|tensor_prefetch")
 _WAIT = re.compile(r"\b(?:\w*wait\w*|wgmma_finish)<(\d+)>")
 _CALL = re.compile(r"\b([A-Za-z_]\w*)(<[^;=]*?>)?\((?=[^)])")
 _INTEGER = re.compile(r"(?<![\w.])\d+(?![\w.])")
+_DECLARED = re.compile(r"\s*(const )?[\w<>, ]+ \w+\[\d+\];")
 _FOR = re.compile(r"for \((\w+) (\w+) = (.+?); \2 < (.+?); (?:\2 \+= (.+?)|\+\+\2)\)")
 _COMMUTES = {"maximum", "minimum", "of", "fma_", "least", "greatest"}
 _SKIP = re.compile(r"\s*(//|#|$|\}|\{)")
@@ -109,7 +112,7 @@ def edits(line: str) -> Iterator[Edit]:
     if _SKIP.match(line):
         return
     line = line.split("  //")[0]
-    for rule in (synchronisations, waits, guards, comparisons, loops, constants, signs, digits, strides, transposes, swizzles, arguments, reductions, shifts):
+    for rule in RULES:
         yield from rule(line)
 
 
@@ -120,10 +123,21 @@ def synchronisations(line: str) -> Iterator[Edit]:
             yield Edit("delete", m.start(), end + 1, "(void)0")
 
 
+def statements(line: str) -> Iterator[Edit]:
+    """A call or an assignment left out."""
+    m = re.search(r"(?:^\s*|\) )((?:[a-z_]\w*)(?:<.*>)?\(.*\)|[a-z_]\w*(?:\[[^=]*\])? = [^;]*);$", line)
+    if m and not SYNC.match(m[1]) and not _STEERS.match(m[1]) and not m[1].startswith("across_"):
+        yield Edit("drop", m.start(1), m.end(1), "(void)0")
+
+
 def waits(line: str) -> Iterator[Edit]:
     """A wait for fewer, the other phase, or one more transfer expected."""
     for m in _WAIT.finditer(line):
         yield Edit("weaken", m.start(1), m.end(1), str(int(m[1]) + 1))
+    for m in re.finditer(r"\bring_release<([1-9]\d*)>", line):
+        yield Edit("weaken", m.start(1), m.end(1), str(int(m[1]) - 1))
+    for m in re.finditer(r"\w+\.(?:slot|parity)\b", line):
+        yield Edit("phase", m.start(), m.end(), f"({m[0]} ^ 1)")
     for m in re.finditer(r"\bbarrier_wait\(", line):
         *_, last = pieces(line, m.end() - 1)
         yield Edit("phase", *last, f"({line[slice(*last)].strip()}) ^ 1")
@@ -162,19 +176,16 @@ def loops(line: str) -> Iterator[Edit]:
 
 
 def constants(line: str) -> Iterator[Edit]:
-    """An element further, 16 bytes for a place; a digit of a worker's number becomes another; of a register's number the first."""
+    """An element or register further, 16 bytes for a place; another digit of a worker's number."""
     if _FOR.search(line):
         return
     inside, brackets = spans_of_templates(line), [*re.finditer(r"\[[^\]]*\]", line)]
-    first = True
     for m in _INTEGER.finditer(line):
         value, before = int(m[0]), line[:m.start()]
         if any(a <= m.start() < b for a, b in inside) or value >= _BOUND:
             continue
-        if any(b.start() < m.start() < b.end() for b in brackets):
-            if re.match(r"\s*(const )?\w+ \w+\[\d+\];", line) or "_stride[" in line[max(0, m.start() - 8):m.start()] or not first:
-                continue
-            first = False
+        if any(b.start() < m.start() < b.end() for b in brackets) and (_DECLARED.match(line) or line[:m.start()].endswith("_stride[")):
+            continue
         if re.search(r"shared_at<\w+>\($", before):
             yield Edit("offset", m.start(), m.end(), str(value + 16))
         elif re.search(r"\bworker [^;]*[/%] $", before) or re.search(r"\bworker [/%&] $", before):
@@ -214,11 +225,11 @@ def transposes(line: str) -> Iterator[Edit]:
     for name, args in templates(line):
         if "product" in name and not name.startswith("wgmma"):
             continue
-        for (a, b), (c, d) in zip(args, args[1:], strict=False):
+        for (a, b), (c, d) in pairwise(args):
             x, y = line[a:b].strip(), line[c:d].strip()
             if x.isdigit() and y.isdigit() and x != y:
                 yield Edit("transpose", a, d, f"{' ' if line[a] == ' ' else ''}{y}, {x}")
-        if "wgmma" in name:
+        if "wgmma" in name or name == "Slabs":
             for a, b in args:
                 flag = line[a:b].strip()
                 if flag in ("true", "false"):
@@ -240,7 +251,7 @@ def arguments(line: str) -> Iterator[Edit]:
         if m[1] in _COMMUTES or m[1] in ("for", "if", "KERNEL", "run_inside") or SYNC.fullmatch(m[1]):
             continue
         args = [*pieces(line, m.end() - 1)]
-        for (a, b), (c, d) in zip(args, args[1:], strict=False):
+        for (a, b), (c, d) in pairwise(args):
             x, y = line[a:b].strip(), line[c:d].strip()
             if x != y and sort_of(x) == sort_of(y) != "other":
                 yield Edit("exchange", a, d, f"{' ' if line[a] == ' ' else ''}{y}, {x}")
@@ -262,6 +273,10 @@ def shifts(line: str) -> Iterator[Edit]:
     m = re.match(r"\s*const index_t \w+_\d(?:_\d+)? = (.+);", line)
     if m:
         yield Edit("offset", m.end(1), m.end(1), " + 1")
+
+
+RULES = (synchronisations, statements, waits, guards, comparisons, loops, constants, signs, digits, strides, transposes, swizzles, arguments, reductions,
+         shifts)
 
 
 # ---------------------------------------------------------------- reading a line
@@ -331,39 +346,48 @@ def padded(values: Any, to: int, fill: float) -> Any:
     return whole[..., :values.shape[-1]]
 
 
-def gemm_data(random: Any, exact: bool) -> Data:
-    """2 x 2 programs, 5 trips along K (4 and a bit), rows 16-byte aligned and ragged.  exact: integers with sums that bf16 holds."""
-    m, n, k = 205, 133, 261
+def gemm_data(random: Any) -> list[Data]:
+    """2 x 2 programs: all three ragged and a 5th trip of one along K; then integers with sums that bf16 holds, ends at and just past a tile's."""
+    return [gemm_call(random, False, 205, 133, 257), gemm_call(random, True, 129, 256, 256), gemm_call(random, True, 256, 129, 261)]
+
+
+def gemm_call(random: Any, exact: bool, m: int, n: int, k: int) -> Data:
+    """Rows start 16-byte aligned."""
     a, b = ((random.integers(-1, 2, s) if exact else random.standard_normal(s)).astype(bf16) for s in ((m, k), (k, n)))
-    given = {"a": padded(a, 264, np.nan), "b": padded(b, 136, np.nan), "c": padded(np.full((m, n), np.nan, bf16), 136, 77.0)}
+    given = {"a": padded(a, 264, np.nan), "b": padded(b, 264, np.nan), "c": padded(np.full((m, n), np.nan, bf16), 264, 77.0)}
     return Data(given, lambda got: {"c": gemm.product(a, b)})
 
 
-def attention_data(random: Any, exact: bool) -> Data:
-    """Grouped heads, two batches, keys ragged and more than queries.  exact: each query's weights are 1 on one key, so that rows of v come out."""
-    b, sq, sk, h, g, d = 2, 164, 392, 4, 2, 64
+def attention_data(random: Any) -> list[Data]:
+    """Grouped heads, two batches, keys ragged and more than queries, 5 trips before the diagonal; one key and one query past a tile; whole tiles."""
+    return [attention_call(random, False, 2, 164, 392, 4, 2), attention_call(random, True, 1, 129, 385, 2, 1), attention_call(random, False, 1, 256, 256, 1, 1)]
+
+
+def attention_call(random: Any, exact: bool, b: int, sq: int, sk: int, h: int, g: int) -> Data:
+    """exact: each query's weights are 1 on one key, so that rows of v come out; the keys next to those that are seen would weigh more."""
+    d = 64
     q, k, v, o = (np.full(s, np.nan, bf16) for s in ((b, sq, h, d), (b, sk, g, d), (b, sk, g, d), (b, sq, h, d)))
     lse, scale = np.full((b, h, sq), np.nan, np.float32), 1.0 if exact else 0.125
     if exact:
         k[:] = random.choice([-1.0, 1.0], k.shape)
         v[:] = random.permuted(np.arange(v.size) % 256).reshape(v.shape)
-        chosen = (np.arange(sq) + sk - sq) - random.integers(0, 2, sq) * random.integers(0, sq, sq)
-        q[:] = 8 * np.repeat(k, h // g, 2)[:, chosen]
+        last = np.arange(sq) + sk - sq
+        q[:] = 8 * np.repeat(k, h // g, 2)[:, last - random.integers(0, 2, sq) * random.integers(0, sk - sq, sq)]
     else:
         for x in (q, k, v):
             x[:] = random.standard_normal(x.shape)
     given = {"q": q, "k": k, "v": v, "o": o, "lse": lse, "scale": scale}
-    constants = {"causal": True, "window": 0}
-
-    @cache
-    def right() -> Mapping[str, Expected]:
-        return attention._reference({**given, **constants}, {})
-    return Data(given, lambda got: right())
+    right = attention._reference({**given, "causal": True, "window": 0}, {})
+    return Data(given, lambda got: right)
 
 
-def assign_data(random: Any, exact: bool) -> Data:
-    """2 programs, 3 trips over the centroids, 4 along D.  exact: small integers, with ties, which the lowest centroid wins; else a row of NaN."""
-    n, k, d = 205, 141, 197
+def assign_data(random: Any) -> list[Data]:
+    """2 programs, 3 trips over the centroids and 4 along D, one past a tile each; then whole tiles of small integers."""
+    return [assign_call(random, False, 205, 129, 193), assign_call(random, True, 129, 192, 192), assign_call(random, True, 256, 141, 197)]
+
+
+def assign_call(random: Any, exact: bool, n: int, k: int, d: int) -> Data:
+    """exact: scores have no error and many are equal, which the lowest centroid wins; else one row is NaN."""
     x, c = ((random.integers(-1, 2, s) if exact else random.standard_normal(s)).astype(bf16) for s in ((n, d), (k, d)))
     if exact:
         c[k // 2:] = c[:k - k // 2]
@@ -374,19 +398,17 @@ def assign_data(random: Any, exact: bool) -> Data:
              "score": np.full(n, np.nan, np.float32)}
 
     def expected(got: Mapping[str, Any]) -> Mapping[str, Expected]:
-        plain = {"x": np.nan_to_num(x.astype(np.float32)), "c": c, "c_squared": squared}
-        found = kmeans._assign_reference(plain, got)
-        ids, score = np.array(found["ids"].value), found["score"]
-        lost = np.isnan(x.astype(np.float32)).any(1)
+        wide, lost = x.astype(np.float64), np.isnan(x.astype(np.float32)).any(1)
         if exact:
-            scores = squared.astype(np.float64) - 2 * x.astype(np.float64) @ c.astype(np.float64).T
+            scores = squared.astype(np.float64) - 2 * wide @ c.astype(np.float64).T
             return {"ids": Expected(scores.argmin(1)), "score": Expected(scores.min(1))}
-        ids[lost] = 0
+        found = kmeans._assign_reference({"x": np.nan_to_num(wide), "c": c, "c_squared": squared}, got)
+        ids, score = np.where(lost, 0, found["ids"].value), found["score"]
         return {"ids": Expected(ids), "score": Expected(np.where(lost, np.inf, score.value), score.error)}
     return Data(given, expected)
 
 
-MAKERS: Mapping[str, tuple[Any, Callable[[Any, bool], Data], dict[str, Any]]] = {
+MAKERS: Mapping[str, tuple[Any, Callable[[Any], list[Data]], dict[str, Any]]] = {
     "gemm": (gemm.gemm, gemm_data, {"BM": 128, "BN": 128, "BK": 64}),
     "attention": (attention.attention, attention_data, {"causal": True, "BM": 128, "BN": 64}),
     "assign": (kmeans.assign, assign_data, {"BN": 128, "BK": 64, "BD": 64}),
@@ -399,7 +421,7 @@ class Subject:
     def __init__(self, name: str, target: str) -> None:
         self.name, self.target = name, target
         self.kernel, make, self.consts = MAKERS[name]
-        self.calls = [make(np.random.default_rng(0), exact) for exact in (False, True)]
+        self.calls = make(np.random.default_rng(0))
         steered = [self.kernel.steer(target_of(target, "late"), tuple(d.given.values()), self.consts) for d in self.calls]
         s, self.bindings = steered[0], [x.binding for x in steered]
         spec, kernel = lowering.specialised(self.kernel.definition, s.binding.spec, s.binding.holds)
@@ -419,12 +441,12 @@ class Subject:
             (folder / name).write_text(text if name == self.main else file)
         return self.emulator.compile(folder, self.described["name"])
 
-    def fault(self, folder: Path, binary: str) -> str:
+    def fault(self, folder: Path, binary: str, modes: Sequence[str] = MODES) -> str:
         """What the first run that shows anything shows, or ""."""
         data = {**self.described, "binary": binary, "accesses": {"grid": [], "rows": []}}
         entry = Entry("", folder, data)
         plans = [self.kernel._make_plan(self.steered.target, entry, b, len(d.given)) for b, d in zip(self.bindings, self.calls, strict=True)]
-        for mode in MODES:
+        for mode in modes:
             for plan, call, binding in zip(plans, self.calls, self.bindings, strict=True):
                 found = self.run(plan, call, binding, mode)
                 if found:
@@ -442,7 +464,8 @@ class Subject:
         try:
             status = plan.launch(plan.pack(*plan.template), ranges, mode)
             wrong = f"status {status}" if status else ""
-            verdicts = [] if wrong else [(n, judge(n, written[n], e)) for n, e in call.expected(written).items()]
+            with np.errstate(invalid="ignore"):
+                verdicts = [] if wrong else [(n, judge(n, written[n], e)) for n, e in call.expected(written).items()]
             for n, v in verdicts:
                 wrong = wrong or (f"values of {n}" if v.wrong else "")
             for n, x in written.items():
@@ -483,12 +506,12 @@ class Result:
 _subjects: dict[tuple[str, str], Subject] = {}
 
 
-def subject_of(kernel: str, target: str) -> Subject:
+def subject_of(kernel: str, target: str, modes: Sequence[str] = MODES) -> Subject:
     """A subject, which is right as it is: AssertionError tells where it is not."""
     if (kernel, target) not in _subjects:
         subject = Subject(kernel, target)
         with tempfile.TemporaryDirectory(prefix="dslc-mutant-") as folder:
-            wrong = subject.fault(Path(folder), subject.build(Path(folder), subject.source))
+            wrong = subject.fault(Path(folder), subject.build(Path(folder), subject.source), modes)
         assert not wrong, f"{kernel} on {target} unchanged: {wrong}"
         _subjects[kernel, target] = subject
     return _subjects[kernel, target]
@@ -544,17 +567,66 @@ def run(jobs: Sequence[tuple[str, str, Mutant]], processes: int = 2) -> Iterator
         yield from pool.map(tried, jobs, chunksize=4)
 
 
+# ---------------------------------------------------------------- survivors
+# Why a mutant that survives does no harm, or what does not see it; the first that matches its name.
+REASONS: Sequence[tuple[str, str]] = ()
+
+
+def reason(name: str) -> str:
+    return next((text for pattern, text in REASONS if re.search(pattern, name)), "?")
+
+
+def document(results: Sequence[Result]) -> str:
+    """docs/mutations.md: a table of all pairs, and of all survivors."""
+    pairs = list(dict.fromkeys((r.kernel, r.target) for r in results))
+    ends = {p: Counter(r.caught for r in results if (r.kernel, r.target) == p) for p in pairs}
+    rows = [f"| {k} | {t} | {c.total()} | {c.total() - c['']} | {(c.total() - c['']) / c.total():.1%} | {c['finding']} | {c['values']} | "
+            f"{c['compiler'] + c['crash'] + c['time']} | {c['']} |" for (k, t), c in ends.items()]
+    alive = [r for r in results if not r.caught]
+    texts = list(dict.fromkeys(reason(r.name) for r in alive))
+    where = [f"| {r.kernel} | {r.target} | {code(r.name)} | {texts.index(reason(r.name)) + 1} |" for r in alive]
+    return "\n".join([HEAD, *rows, "", "## Why some survive", "", *(f"{n}. {text}" for n, text in enumerate(texts, 1)), "", "## Survivors", "",
+                      "The kind of change, and what stood there -> what stands there now; the last column is the reason above.", "",
+                      "| kernel | target | mutant | reason |", "|---|---|---|---|", *where, ""])
+
+
+HEAD = """# Mutation tests of generated GPU source
+
+Written by `python tests/mutation.py`, which makes one change at a time to the text of a kernel's function, as it is generated for a target, compiles
+it against the emulator and calls it on three sets of inputs in the modes late, early, random:1 and random:2. A mutant is caught if the emulator finds
+something, if a result is further from numpy's than the kernel's documentation allows, if bytes beside an output change, if it does not end, or if it
+does not compile. `pytest -m long tests/test_mutation.py` makes them all again, and wants the survivors to be those listed here.
+
+delete: a synchronisation left out. weaken: a wait for fewer, a release earlier. phase: the other slot or parity. drop: another statement left out.
+offset, worker, stride, digit: a constant, a digit of the worker's number, the stride of another dimension, quotient for rest. sign, compare, loop, guard:
++ for -, < for <=, a trip less or a longer step, a condition always true or a bound one further. transpose, exchange, swizzle, reduce: two numbers of a
+template or two arguments exchanged, a parameter of a swizzle on one side, a reduction across workers left out or halved.
+
+| kernel | target | mutants | caught | | by the emulator | by values | otherwise | survivors |
+|---|---|---|---|---|---|---|---|---|"""
+
+
+def code(text: str) -> str:
+    return f"`{text}`".replace("|", "\\|")
+
+
+def documented(text: str) -> set[tuple[str, str, str]]:
+    """(kernel, target, name) of each survivor in docs/mutations.md."""
+    rows = re.findall(r"^\| (\w+) \| ([\w:]+) \| `(.*)` \| \d+ \|$", text, re.M)
+    return {(kernel, target, name.replace("\\|", "|")) for kernel, target, name in rows}
+
+
 def main(words: Sequence[str]) -> None:
-    kernels, targets = [k for k in KERNELS if k in words] or KERNELS, [t for t in TARGETS if t in words] or TARGETS
-    for target in targets:
-        for kernel in kernels:
-            start, jobs = time.perf_counter(), [(kernel, target, m) for m in mutants(subject_of(kernel, target).source)]
-            results = [*run(jobs)]
-            alive = [r for r in results if not r.caught]
-            print(f"{kernel} {target}: {len(results)} mutants, {len(results) - len(alive)} caught, {time.perf_counter() - start:.0f} s, "
-                  f"{dict(Counter(r.caught for r in results))}", flush=True)
-            for r in alive:
-                print(f"  {r.line} {r.name}", flush=True)
+    pairs = [(k, t) for t in TARGETS for k in KERNELS if (k in words or not {*words} & {*KERNELS}) and (t in words or not {*words} & {*TARGETS})]
+    results: list[Result] = []
+    for kernel, target in pairs:
+        start, some = time.perf_counter(), [*run([(kernel, target, m) for m in mutants(subject_of(kernel, target).source)])]
+        alive, results = [r for r in some if not r.caught], [*results, *some]
+        print(f"{kernel} {target}: {len(some)} mutants, {len(alive)} survive, {time.perf_counter() - start:.0f} s", flush=True)
+        for r in alive:
+            print(f"  {r.line} {r.name}\n      {reason(r.name)}", flush=True)
+    if len(pairs) == len(KERNELS) * len(TARGETS):
+        DOCUMENT.write_text(document(results))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,8 @@ NAMES = [node.name[5:] for node in ast.parse(FILE.read_text()).body if isinstanc
 MODES: dict[str, Callable[..., None]] = {
     "compiled": lambda kernel, args: kernel(**args),
     "value form": lambda kernel, args: kernel.interpret(**args, order="reverse"),
-    "placed form": lambda kernel, args: kernel.interpret(**args, placed=True, order="shuffle", seed=5)}
+    "placed form": lambda kernel, args: kernel.interpret(**args, placed=True, order="shuffle", seed=5),
+    **{f"emulated {target}": lambda kernel, args, target=target: kernel.emulate(**args, target=target) for target in ("cuda:sm_80", "hip:gfx942")}}
 
 
 def load(module: ModuleType, name: str) -> ModuleType:

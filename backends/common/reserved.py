@@ -29,8 +29,8 @@ shift_right sigmoid_ sigmoid_of sin_ sin_shifted spans split_exponent sqrt_ tanh
 # Machines of many threads: the words of their skeletons, tile_workers.h, the vocabulary that device and emulator have in common, the emulator's own.
 WORKERS = frozenset("""
 {name}_launch {name}_programs launched started stream worker lanes launch fail status_word read_status
-Shared Global Vector shared_at global load_vector store_vector block_index block_count block_sync workers_sync wave_sync shuffle shuffle_xor by_words pack2 unpack
-atomic_add atomic_min atomic_max
+Shared Global Vector shared_at global load_vector store_vector block_index block_count block_sync workers_sync wave_sync shuffle shuffle_xor by_words
+pack2 unpack atomic_add atomic_min atomic_max
 Run At Sum Greatest Least GreatestAt LeastAt Operand Bare BestAt IsFloat VectorLength across_lanes across_warps as_factor comparable copy_run drain_run
 fill_run fma_product load_run store_run run_inside multiply multiply_add part swizzle
 engine wavefronts GlobalSpace SharedSpace Reference Plain Launched atomically shuffled wrapping_sum """.split())

@@ -209,9 +209,10 @@ template <class T, i32 rows_, i32 depth_, i32 row_step, i32 depth_step, i32 bits
     typedef T Element;
     static constexpr i32 rows = rows_, depth = depth_;
     static constexpr bool depth_is_dense = depth_step == 1, rows_are_dense = row_step == 1;
-    static constexpr i32 row_gap = row_step;
-    // Whether n rows further an element lies n * row_gap further: the swizzle repeats by then.
-    template <i32 n> static constexpr bool period_divides() { return bits == 0 || n * row_step % (1 << (bits + base + shift)) == 0; }
+    static constexpr i32 row_gap = row_step, depth_gap = depth_step;
+    // Whether an element n rows, or n columns, further lies n gaps further: the swizzle repeats by then.
+    template <i32 n> static constexpr bool lines_repeat() { return bits == 0 || n * row_step % (1 << (bits + base + shift)) == 0; }
+    template <i32 n> static constexpr bool depth_repeats() { return bits == 0 || n * depth_step % (1 << (bits + base + shift)) == 0; }
     Shared<T> at;
     DSLC_WORKER i32 offset(i32 row, i32 k) {
         return swizzled(row * row_step + k * depth_step);

@@ -12,8 +12,8 @@ from dslc.types import DTYPES
 from ..common.reserved import KEYWORDS, SCALARS, WORKERS
 
 _describe, _lower, _frame, _toolchain, _machine_code, _banks, _emulation, _drawing = (
-    deferred(f"dslc.backends.{name}") for name in ("cuda.describe", "cuda.lower", "cuda.frame", "cuda.toolchain", "cuda.machine_code", "cuda.banks", "common.emulation",
-                                                   "common.gpu.drawing"))
+    deferred(f"dslc.backends.{name}") for name in ("cuda.describe", "cuda.lower", "cuda.frame", "cuda.toolchain", "cuda.machine_code", "cuda.banks",
+                                                   "common.emulation", "common.gpu.drawing"))
 HERE = Path(__file__).resolve().parent
 COMMON = HERE.parent / "common"
 HEADERS = (*(COMMON / f"tile_{part}.h" for part in ("types", "math", "bounds", "workers")),
@@ -22,13 +22,13 @@ ARCHITECTURES = ("sm_90a", "sm_80", "sm_89", "sm_120")
 _SUB_BYTE = {"u1": "u8", "u2": "u8", "u4": "u8", "i4": "i8", "index": "index_t"}
 # What generated names must not take besides: words of this target's headers and of their emulated forms.
 _RESERVED = KEYWORDS | SCALARS | WORKERS | frozenset("""
-threadIdx blockIdx blockDim gridDim warpSize dim3 cuda_emulator hopper async_fence atomic_replace barrier_arrive barrier_expect barrier_init
-barrier_init_fence barrier_wait BitsOf CallLine copy_async copy_async_commit copy_async_wait cuda_status EncodeTiled find_encode_tiled gathered group_arrive
-group_sync left_fragment load_matrix load_matrix_transposed matrix_descriptor MatrixType mma mma_f64 mma_product mma_product_registers mma_tf32
-registers_claim registers_release right_fragments shared_address store_matrix tensor_commit tensor_load tensor_map tensor_prefetch tensor_store tensor_wait
-tensor_wait_read TensorMap TensorMapType tf32_bits Unqualified wgmma Wgmma wgmma_commit wgmma_fence wgmma_hold wgmma_registers wgmma_wait Wide Word box_map box_start multiprocessors Ring ring_at
-ring_barrier ring_drain ring_fill ring_init ring_release ring_step ring_take stage_sum Slabs wgmma_finish wgmma_product wgmma_product_registers blocks programs refused
-launched """.split())
+async_fence atomic_replace barrier_arrive barrier_expect barrier_init barrier_init_fence barrier_wait BitsOf blockDim blockIdx blocks box_map
+box_start CallLine copy_async copy_async_commit copy_async_wait cuda_emulator cuda_status dim3 EncodeTiled find_encode_tiled gathered gridDim
+group_arrive group_sync hopper launched left_fragment load_matrix load_matrix_transposed matrix_descriptor MatrixType mma mma_f64 mma_product
+mma_product_registers mma_tf32 multiprocessors programs refused registers_claim registers_release right_fragments Ring ring_at ring_barrier ring_drain
+ring_fill ring_init ring_release ring_step ring_take shared_address Slabs stage_sum store_matrix tensor_commit tensor_load tensor_map tensor_prefetch
+tensor_store tensor_wait tensor_wait_read TensorMap TensorMapType tf32_bits threadIdx Unqualified warpSize Wgmma wgmma wgmma_commit wgmma_fence
+wgmma_finish wgmma_hold wgmma_product wgmma_product_registers wgmma_registers wgmma_wait Wide Word """.split())
 
 
 def _pass(name: str, kernel: Kernel) -> Kernel:

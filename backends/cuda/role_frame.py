@@ -95,8 +95,8 @@ def _rings(kernel: Kernel, scope: Scope, maps: Maps, notes: Notes) -> list[Conte
     for op in walk(kernel.body):
         place = op.result.tile.place if op.name == "alloc" else None
         if place is not None and place.slots > 1:
-            ring = maps.rings.get(op.attr("apart").rpartition(".")[0], "")
-            notes.rings[op.result] = scope.say("place_at", scope.type(op.result.tile.dtype), place.offset), f"{ring}.slot"
+            name = maps.rings[op.attr("apart").rpartition(".")[0]]
+            notes.rings[op.result] = scope.say("place_at", scope.type(op.result.tile.dtype), place.offset), scope.say("slot_of", name)
     return rows
 
 

@@ -3,7 +3,8 @@
 A pass on the placed form between `distribute` and `arrange`, for kernels that `warp_groups` has marked.  Then holds: each load with `bulk` fills a
 slot of the ring that its attribute `ring` names.  Loads that the same dots read share a ring, and so do like ones in loops that follow one
 another.  Dots stand between two barriers of their ring, turn="take" before and turn="release" after.  The kernel's attribute `rings` lists
-(name, slots, bytes of a slot), `reserved` the bytes of their barriers.
+(name, slots, bytes of a slot), `reserved` the bytes of their barriers, and `repeated`
+says that a block runs program after program.
 """
 from __future__ import annotations
 
@@ -65,7 +66,7 @@ class _Assigner:
         body = self.body(self.old.body, 1, ())
         slots = sum(r.slots for r in self.rings.values())
         rows = tuple((r.name, r.slots, r.bytes) for r in self.rings.values())
-        return replace(self.old, body=body).having(rings=rows, reserved=-(-slots * BARRIERS // ALIGNMENT) * ALIGNMENT)
+        return replace(self.old, body=body).having(rings=rows, repeated=True, reserved=-(-slots * BARRIERS // ALIGNMENT) * ALIGNMENT)
 
     # ------------------------------------------------------------ which loads share a ring
     def groups(self, body: Body) -> list[list[Op]]:

@@ -7,6 +7,7 @@ flow around it depend on is computed from scalars alone.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from dslc.ir import Body, Kernel, Op, Value, walk
 from dslc.ops import OPS
@@ -27,6 +28,8 @@ CONSUMERS = 2               # warp groups that compute, where rows allow: each h
 
 def mark(kernel: Kernel) -> Kernel | None:
     """The kernel with dots and loads marked, and the attribute `consumers`; None if no dot can be done so."""
+    if schedule_of(kernel).get("workers", "producers") == 0:
+        return None
     if any(isinstance(p.type, TensorType) and p.type.packing is not None and _stored(kernel, p) for p in kernel.params):
         return None                                         # stores of packed tensors can fail: a worker would leave its loop early
     chooser = _Chooser(kernel)
@@ -35,16 +38,16 @@ def mark(kernel: Kernel) -> Kernel | None:
         return None
 
     def body(old: Body) -> Body:
-        return Body(old.params, tuple(op(o) for o in old.ops))
+        return replace(old, ops=tuple(op(o) for o in old.ops))
 
     def op(old: Op) -> Op:
         if old in dots:
             return old.having(way="wgmma")
         if old in loads:
             return old.having(bulk=True)
-        return Op(old.name, old.args, old.attrs, old.results, tuple(body(b) for b in old.bodies), old.into, old.loc) if old.bodies else old
+        return replace(old, bodies=tuple(body(b) for b in old.bodies)) if old.name in ("for", "while", "if") else old
 
-    return Kernel(kernel.name, kernel.params, kernel.dims, body(kernel.body), kernel.facts, kernel.attrs, kernel.loc).having(consumers=chooser.consumers)
+    return replace(kernel, body=body(kernel.body)).having(consumers=chooser.consumers)
 
 
 class _Chooser:
@@ -59,8 +62,9 @@ class _Chooser:
             for v in op.into:
                 self.writers.setdefault(self.table[v].place if v in self.table else v, []).append(op)
         rows = [extents(op)[0] for op in walk(kernel.body) if op.name == "dot" and self.possible(op)]
-        asked = schedule_of(kernel).get("workers", "consumers")
-        self.consumers = int(asked) if asked in (1, 2, 4) else CONSUMERS
+        schedule = schedule_of(kernel)
+        asked = schedule.get("workers", "consumers", default=schedule.get("workers", "threads", default=0) // GROUP)
+        self.consumers = asked if asked in (1, 2, 4) else CONSUMERS
         while self.consumers > 1 and any(m % (ROWS * self.consumers) for m in rows):
             self.consumers //= 2
 

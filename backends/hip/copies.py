@@ -19,6 +19,7 @@ from .limits import DIRECT_COPY
 
 Context = dict[str, Any]
 LINE = 16                   # bytes that one lane moves at a time
+HIGH = 4                    # runs that a lane transposes at a time: 8 bytes of each column, for 16-bit elements
 
 
 @dataclass(frozen=True)
@@ -37,21 +38,23 @@ def turned(v: Value) -> bool:
     return is_shared(v) and len(v.tile.shape) == 2 and v.tile.strides[0] == 1 and v.tile.strides[1] != 1
 
 
-def turned_spread(shape: tuple[int, ...], size: int, workers: int) -> Spread | None:
-    """Who loads what of a tile that is transposed on the way: 4 runs below one another in each worker, neighbouring workers further down, so that the
-    pieces of columns which 16 lanes write lie in different banks.
+def turned_spread(shape: tuple[int, ...], size: int, workers: int) -> tuple[Spread, int] | None:
+    """Who loads what of a tile that is transposed on the way, and the elements of a run: 4 runs below one another in each worker, neighbouring workers
+    further down, so that the pieces of columns which 16 lanes write lie in different banks.
     """
-    (k, n), run, high = shape, LINE // size, 4
-    down = min(16, k // high)
-    across = workers // down
-    if k % (high * down) or n % run or workers % down or (n // run) % min(across, n // run):
-        return None
-    side = min(across, n // run)
-    deeper = workers // (down * side)
-    if k % (high * down * deeper):
-        return None
-    axes = [[(k // (high * down * deeper), "repeat"), (deeper, "deeper"), (down, "down"), (high, "high")], [(n // run // side, "again"), (side, "side"), (run, "run")]]
-    return spread_of(axes, ["repeat", "again", "high", "run"], workers, {"down": 1, "side": down, "deeper": down * side})
+    k, n = shape
+    down = min(16, k // HIGH)
+    for run in (LINE // size, LINE // size // 2):
+        if not k or k % (HIGH * down) or n % run or workers % down or run * size < 4:
+            continue
+        side = min(workers // down, n // run)
+        deeper = workers // (down * side)
+        if n // run % side or k % (HIGH * down * deeper) or workers % (down * side):
+            continue
+        axes = [[(k // (HIGH * down * deeper), "repeat"), (deeper, "deeper"), (down, "down"), (HIGH, "high")],
+                [(n // run // side, "again"), (side, "side"), (run, "run")]]
+        return spread_of(axes, ["repeat", "again", "high", "run"], workers, {"down": 1, "side": down, "deeper": down * side}), run
+    return None
 
 
 def turn(kernel: Kernel) -> Kernel:
@@ -65,7 +68,7 @@ def turn(kernel: Kernel) -> Kernel:
         if o.name == "load" and o.into and turned(o.into[0]) and plain(o):
             t = o.into[0].tile
             spread = turned_spread(t.shape, t.dtype.bytes, kernel.attr("workers"))
-            return o.having(over=str(spread)) if spread is not None else o
+            return o.having(over=str(spread[0])) if spread is not None else o
         return o
 
     return replace(kernel, body=body(kernel.body))
@@ -91,8 +94,8 @@ def copy_of(op: Op, architecture: str, workers: int) -> Copy | None:
     if spread.shape != t.shape or spread.replica_mask or not even:
         return None
     if turned(target):
-        run = LINE // size
-        return Copy(run, 4, False) if even % run == 0 and spread == turned_spread(t.shape, size, workers) else None
+        found = turned_spread(t.shape, size, workers)
+        return Copy(found[1], HIGH, False) if found is not None and spread == found[0] and even % found[1] == 0 else None
     tensor = op.args[0]
     assert isinstance(tensor, Value)
     run = run_length(op, op.args[1:], tensor.tensor, spread, target)
@@ -160,7 +163,8 @@ def staged_loop(op: Op, scope: Scope) -> Context:
     ahead, trip = split(op)
     architecture = scope.kernel.attr("architecture")
     name, step = scope.name(index), op.attr("step")
-    stage, fetch, keep = (scope.fresh(f"{word}_{index.name}") for word in ("stage", "fetch", "keep"))
+    stage, fetch, keep, left = (scope.fresh(f"{word}_{index.name}") for word in ("stage", "fetch", "keep", "left"))
+    wave = scope.fresh("wave")
     ways = {o: c for o in ahead if o.name == "load" and (c := copy_of(o, architecture, notes.workers)) is not None}
     slots = max(o.into[0].tile.place.slots for o in ways)    # type: ignore[union-attr]
     ways = {o: replace(c, direct=c.direct and slots > 1) for o, c in ways.items()}
@@ -175,7 +179,7 @@ def staged_loop(op: Op, scope: Scope) -> Context:
             continue
         part, comment = window(o, scope), scope.comment(o)
         if ways[o].direct:
-            fetched += [*comment, scope.say("copy_ahead", part, operand(o.into[0], scope, False), ways[o].run, notes.workers)]
+            fetched += [*comment, scope.say("copy_ahead", part, operand(o.into[0], scope, False), ways[o].run, notes.workers, wave)]
             continue
         moved = runs(o, scope, ways[o])
         registers = scope.fresh(f"{o.into[0].name}_ahead")
@@ -184,7 +188,7 @@ def staged_loop(op: Op, scope: Scope) -> Context:
         place = next(a for a in ahead if a.name == "alloc" and a.result is o.into[0])
         kept += [*scope.op(place), scope.say("keep_ahead", registers, operand(o.into[0], scope, False), moved["run"], moved["high"])]
     return {"index": name, "type": scope.type(index.tile.dtype), "start": scope.scalar(start), "stop": scope.scalar(stop), "step": step, "slots": slots,
-            "stage": stage, "fetch": fetch, "keep": keep, "rings": rings, "held": held, "fetched": "\n".join(fetched), "kept": "\n".join(kept),
+            "stage": stage, "fetch": fetch, "keep": keep, "left": left, "wave": wave, "lanes": notes.lanes, "rings": rings, "held": held, "fetched": "\n".join(fetched), "kept": "\n".join(kept),
             "direct": any(c.direct for c in ways.values()), "body": scope.block(Body((), tuple(trip)))}
 
 

@@ -16,7 +16,7 @@ from ..common.gpu.products import Grid, extents, grid_of, plain_spread, swizzled
 from ..common.gpu.spread import Spread, spread_of
 from ..common.gpu.tiles import is_shared
 from .copies import copy_of, turn, turned_spread
-from .limits import LANES, NATIVE_F8, PER_LANE, SHARED_BYTES, TRANSPOSING_READ
+from .limits import DIRECT_COPY, LANES, NATIVE_F8, PER_LANE, SHARED_BYTES, TRANSPOSING_READ
 from .machine_code import PHASES
 
 ROWS, AREA = 32, 64 * 64    # of a product, in one wave: a fragment is read once and multiplied twice or more
@@ -39,13 +39,15 @@ def distribute(kernel: Kernel) -> Kernel:
 
 
 def pipeline(kernel: Kernel) -> Kernel:
-    """Loads that run one trip ahead: with two slots of each tile in LDS, or one if two do not fit."""
+    """Loads that run one trip ahead: with two slots of each tile in LDS, or one if two do not fit.  What goes through registers needs only one; two save
+    a barrier, but not at the price of a second block on the compute unit.
+    """
     architecture, workers = kernel.attr("architecture"), kernel.attr("workers")
     if architecture not in PER_LANE:
         return kernel
     limit = SHARED_BYTES[architecture]
-    for slots in (2, 1):
-        staged = _pipeline.pipeline(kernel, 2, lambda op: copy_of(op, architecture, workers) is not None, limit, slots)
+    for slots, room in ((2, limit if architecture in DIRECT_COPY else limit // 2), (1, limit)):
+        staged = _pipeline.pipeline(kernel, 2, lambda op: copy_of(op, architecture, workers) is not None, room, slots)
         if staged is not kernel and any(op.attr("stages") for op in walk(staged.body)):
             return staged
     return kernel

@@ -19,6 +19,8 @@ DSLC_WORKER i32 nearby(index_t x) {
     const i32 high = (i32)(x >> 32), low = (i32)x, most = 0x7fffffff;
     return high == 0 ? (low < 0 ? most : low) : high == -1 && low < 0 ? low : high < 0 ? -most : most;
 }
+// Trips of a loop by `step`.
+template <i32 step> DSLC_WORKER i32 trips(index_t start, index_t stop) { return nearby(floor_div<index_t>(stop - start + (step - 1), step)); }
 // Of n indices from `start` on, those that are inside 0 .. stop-1.
 template <i32 n> DSLC_WORKER Run part_inside(index_t start, index_t stop) {
     const i32 before = nearby(start), left = nearby(stop - start);
@@ -80,16 +82,21 @@ DSLC_WORKER void keep_turned(const O &tile, const Vector<T, run> (&from)[count],
 // Directly: the lanes' runs land one after another, so each lane asks for the element whose swizzled place that is. The worker's e-th run is the
 // (e * workers + worker)-th of the tile.
 template <i32 run, i32 workers, class O, class U, i32 down, i32 across>
-DSLC_WORKER void copy_tile(const O &tile, const Window<U, down, across> &w, i32 worker) {
+DSLC_WORKER void copy_tile(const O &tile, const Window<U, down, across> &w, i32 worker, i32 wave) {
     typedef typename O::Element T;
     const Buffer<T> buffer = wide_buffer(w.first);
-    const bool all = w.whole(w);
+    constexpr i32 count = down * across / run / workers;
+    if (w.whole(w)) {
 #pragma unroll
-    for (i32 e = 0; e < down * across / run / workers; ++e) {
-        const i32 at = (e * workers + worker) * run, from = O::swizzled(at);
-        const Spot spot = {from / across, from % across};
-        if (all) copy_to_shared<16>(tile.at + (e * workers + uniform(worker / lanes) * lanes) * run, buffer, spot.row * (i32)w.row_step + spot.column);
-        else store_vector(tile.at + at, edge_run<run>(w, buffer, spot));
+        for (i32 e = 0; e < count; ++e) {
+            const i32 from = O::swizzled((e * workers + worker) * run);
+            copy_to_shared<16>(tile.at + (e * workers + wave * lanes) * run, buffer, from / across * (i32)w.row_step + from % across);
+        }
+    } else {
+        for (i32 e = 0; e < count; ++e) {
+            const i32 to = (e * workers + worker) * run, from = O::swizzled(to);
+            store_vector(tile.at + to, edge_run<run>(w, buffer, Spot{from / across, from % across}));
+        }
     }
 }
 

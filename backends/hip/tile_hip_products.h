@@ -9,11 +9,12 @@ struct Half {};
 
 // What a lane holds of `held` = steps * n elements of K of one row or column; each n of them are multiplied at once. The lane's line is lane % 16 from
 // `line` on; its quarter lane / 16 has `run` neighbours in each 4 * run elements of K, for both operands alike, so the order within K does not matter.
-template <i32 run, class O> DSLC_WORKER i32 line_offset(i32 line, i32 tile, i32 k, i32 lane) {
-    constexpr bool moves_alike = O::template period_divides<16>();
-    const i32 first = line + lane % 16, inner = k + lane / 16 * run;
-    if constexpr (moves_alike) return O::offset(first, inner) + tile * 16 * O::row_gap;
-    else return O::offset(first + tile * 16, inner);
+//
+// Tiles of 16 lines, and in a transposed read blocks of 16 elements of K, lie a constant apart where the swizzle repeats by then: an offset in the instruction.
+template <class O> DSLC_WORKER auto sixteens(const O &o, i32 line, i32 tile, i32 k, i32 block) {
+    constexpr bool lines = O::template lines_repeat<16>(), blocks = O::template depth_repeats<16>();
+    const auto first = o.at + O::offset(line + (lines ? 0 : tile * 16), k + (blocks ? 0 : block * 16));
+    return first + ((lines ? tile * 16 * O::row_gap : 0) + (blocks ? block * 16 * O::depth_gap : 0));
 }
 template <bool whole, i32 run, class F, i32 n, i32 steps, class O>
 DSLC_WORKER void fragment(Vector<F, n> (&to)[steps], const O &o, i32 line, i32 tile, i32 k, i32 lane) {
@@ -22,15 +23,17 @@ DSLC_WORKER void fragment(Vector<F, n> (&to)[steps], const O &o, i32 line, i32 t
     if constexpr (whole && O::depth_is_dense && sizeof(F) == sizeof(T)) {
         Vector<T, run> pieces[held / run];
 #pragma unroll
-        for (i32 p = 0; p < held / run; ++p) pieces[p] = load_vector<run>(o.at + line_offset<run, O>(line, tile, k + p * 4 * run, lane));
+        for (i32 p = 0; p < held / run; ++p) pieces[p] = load_vector<run>(sixteens(o, line + lane % 16, tile, k + p * 4 * run + lane / 16 * run, 0));
         __builtin_memcpy(to, pieces, sizeof pieces);
+#ifdef __gfx950__
     } else if constexpr (whole && run == 4 && O::rows_are_dense && sizeof(F) == 2) {
         // Each 16 lanes read 4 rows of K and 16 columns, and get them transposed.
         Vector<T, 4> pieces[held / 4];
 #pragma unroll
         for (i32 p = 0; p < held / 4; ++p)
-            pieces[p] = load_transposed(o.at + O::offset(line + tile * 16 + lane % 4 * 4, k + p * 16 + lane / 16 * 4 + lane / 4 % 4));
+            pieces[p] = load_transposed(sixteens(o, line + lane % 4 * 4, tile, lane / 16 * 4 + lane / 4 % 4, k / 16 + p));
         __builtin_memcpy(to, pieces, sizeof pieces);
+#endif
     } else {
         const i32 row = line + tile * 16 + lane % 16;
 #pragma unroll

@@ -102,9 +102,9 @@ class _Distributor:
             waiting.remove(known[0])
 
     def derived(self, op: Op) -> Spread | None:
-        """The op's spread by an operand that covers its whole space."""
-        space = space_of(op)
-        for facet in sorted(self.seen[op][0], key=lambda f: f.owner.place not in self.fixed):
+        """The op's spread by an operand that covers its whole space: first by one that cannot move, a written one before all, since others can be copied."""
+        space, written = space_of(op), {self.table[v].place for v in op.into if v in self.table}
+        for facet in sorted(self.seen[op][0], key=lambda f: (f.owner.place not in self.fixed, f.owner.place not in written)):
             have = self.spread.get(facet.owner.place)
             if have is None or not all(n == 1 or a in facet.axes for a, n in enumerate(space)):
                 continue
@@ -256,25 +256,49 @@ class _Distributor:
 
 
 def _sums_apart(kernel: Kernel) -> Kernel:
-    """Products add up in places of their own where the place they write is looked at in ways that a spread cannot follow."""
+    """Products add up in places of their own where the place they write is looked at in ways that a spread cannot follow, and where a product is an
+    operand of another, that one has a copy.
+    """
     table = owners(kernel)
+    sums = {table[op.into[0]].place for op in walk(kernel.body) if op.name == "dot"}
 
     def body(old: Body) -> Body:
         ops: list[Op] = []
         for op in old.ops:
             op = replace(op, bodies=tuple(body(b) for b in op.bodies)) if op.bodies else op
-            if op.name != "dot" or (table[op.into[0]].plain and table[op.into[0]].place is op.into[0]):
-                ops.append(op)
-                continue
-            (home,) = op.into
-            apart = Value(home.name, replace(home.tile, place=Place(Space.ACCUMULATOR)))
-            ops.append(Op("alloc", results=(apart,), loc=op.loc))
-            if len(op.args) == 3:
-                ops.append(Op("copy", (op.args[2],), into=(apart,), loc=op.loc))
-            ops += [replace(op, args=(*op.args[:2], *([apart] if len(op.args) == 3 else [])), into=(apart,)), Op("copy", (apart,), into=(home,), loc=op.loc)]
+            ops += dot(op) if op.name == "dot" else [op]
         return replace(old, ops=tuple(ops))
 
+    def dot(op: Op) -> list[Op]:
+        before: list[Op] = []
+        args = list(op.args)
+        for n, v in enumerate(op.args[:2]):
+            assert isinstance(v, Value)
+            if table[v].place in sums and table[v].plain:   # otherwise it is shared already
+                new, args[n] = _copied(table[v].place, v, op)
+                before += new
+        home, owner = op.into[0], table[op.into[0]]
+        if owner.plain and owner.place is home:
+            return [*before, replace(op, args=tuple(args))]
+        apart = Value(home.name, replace(home.tile, place=Place(Space.ACCUMULATOR)))
+        before.append(Op("alloc", results=(apart,), loc=op.loc))
+        if len(args) == 3:
+            before.append(Op("copy", (args[2],), into=(apart,), loc=op.loc))
+            args[2] = apart
+        return [*before, replace(op, args=tuple(args), into=(apart,)), Op("copy", (apart,), into=(home,), loc=op.loc)]
+
     return replace(kernel, body=body(kernel.body))
+
+
+def _copied(place: Value, seen: Value, op: Op) -> tuple[list[Op], Value]:
+    """A copy of a place, and what of it `seen` is of the place."""
+    copy = Value(place.name, replace(place.tile, place=Place(Space.REGISTER)))
+    ops = [Op("alloc", results=(copy,), loc=op.loc), Op("copy", (place,), into=(copy,), loc=op.loc)]
+    if seen is place:
+        return ops, copy
+    assert seen.tile.place is not None
+    view = Value(seen.name, replace(seen.tile, place=Place(Space.REGISTER, seen.tile.place.layout)))
+    return [*ops, Op("view", (copy,), results=(view,), loc=op.loc)], view
 
 
 def _tile_ops(body: Body) -> Iterable[Op]:

@@ -70,10 +70,12 @@ def places_apart(kernel: Kernel) -> dict[Value, str]:
 
 
 def _ring_lifetimes(kernel: Kernel) -> dict[Value, tuple[int, int]]:
-    """First and last op, in program order, of the loop that a ring belongs to: its slots are filled before the loop and in every trip."""
+    """First and last op, in program order, of the loop that a ring belongs to: its slots are filled before the loop and in every trip.  So is the one slot
+    of a place whose loads run ahead in registers.
+    """
     order = {op: n for n, op in enumerate(walk(kernel.body))}
-    return {o.result: (order[op], max(order[inner] for inner in walk(op.bodies[0]))) for op in walk(kernel.body) if op.attr("stages")
-            for o in op.bodies[0].ops if o.name == "alloc" and o.result.tile.place is not None and o.result.tile.place.slots > 1}
+    return {o.into[0]: (order[op], max(order[inner] for inner in walk(op.bodies[0]))) for op in walk(kernel.body) if op.attr("stages")
+            for o in op.bodies[0].ops if o.attr("ahead")}
 
 
 def _moved(kernel: Kernel, offsets: dict[Value, int]) -> Kernel:
@@ -154,8 +156,12 @@ _SCRATCH = "scratch"
 
 
 def synchronise(kernel: Kernel) -> Kernel:
-    """The kernel with barriers.  Needs offsets."""
-    ops, _ = _Synchroniser(kernel).body(kernel.body, frozenset())
+    """The kernel with barriers.  Needs offsets.  With the attribute `repeated`, what is pending at a program's end is so at the start of the next."""
+    synchroniser, before = _Synchroniser(kernel), frozenset[_Access]()
+    ops, after = synchroniser.body(kernel.body, before)
+    while kernel.attr("repeated") and not after <= before:
+        before |= after
+        ops, after = synchroniser.body(kernel.body, before)
     return replace(kernel, body=ops)
 
 
