@@ -347,8 +347,9 @@ def padded(values: Any, to: int, fill: float) -> Any:
 
 
 def gemm_data(random: Any) -> list[Data]:
-    """2 x 2 programs: all three ragged and a 5th trip of one along K; then integers with sums that bf16 holds, ends at and just past a tile's."""
-    return [gemm_call(random, False, 205, 133, 257), gemm_call(random, True, 129, 256, 256), gemm_call(random, True, 256, 129, 261)]
+    """2 x 2 programs with a trip for one element of K; then integers with sums that bf16 holds: whole tiles, more rows than a band, one element or none."""
+    return [gemm_call(random, *sizes) for sizes in ((False, 205, 133, 257), (True, 129, 256, 256), (True, 1157, 256, 1), (True, 1280, 129, 8),
+                                                    (True, 130, 130, 0))]
 
 
 def gemm_call(random: Any, exact: bool, m: int, n: int, k: int) -> Data:
@@ -359,8 +360,8 @@ def gemm_call(random: Any, exact: bool, m: int, n: int, k: int) -> Data:
 
 
 def attention_data(random: Any) -> list[Data]:
-    """Grouped heads, two batches, keys ragged and more than queries, 5 trips before the diagonal; one key and one query past a tile; whole tiles."""
-    return [attention_call(random, False, 2, 164, 392, 4, 2), attention_call(random, True, 1, 129, 385, 2, 1), attention_call(random, False, 1, 256, 256, 1, 1)]
+    """One key and one query past a tile; whole tiles; grouped heads, two batches, keys ragged and more than queries, 5 trips before the diagonal."""
+    return [attention_call(random, *sizes) for sizes in ((True, 1, 129, 385, 2, 1), (False, 1, 256, 256, 1, 1), (False, 2, 164, 392, 4, 2))]
 
 
 def attention_call(random: Any, exact: bool, b: int, sq: int, sk: int, h: int, g: int) -> Data:

@@ -20,6 +20,7 @@ from pathlib import Path
 from dslc.errors import DslError
 from dslc.ir import Kernel
 
+from ..common.gpu.choices import chosen
 from .toolchain import Resources, find_nvcc
 
 
@@ -107,7 +108,7 @@ def machine_code(folder: Path, name: str, workers: int, shared_bytes: int) -> li
 
 def inspect(folder: Path, kernel: Kernel) -> str:
     """What `dslc inspect` prints of a build: a line for the kernel and one for its main loop in each form that could be read."""
-    rows = []
+    rows = chosen(kernel)
     for found in machine_code(folder, kernel.name, kernel.attr("threads") or kernel.attr("workers"), kernel.attr("shared", 0)):
         used = found.resources
         spilled = f"{used.spill_stores} and {used.spill_loads} bytes of spill stores and loads, {used.stack} bytes of stack"

@@ -11,9 +11,9 @@ from dslc.types import DTYPES
 
 from ..common.reserved import KEYWORDS, SCALARS, WORKERS
 
-_describe, _lower, _frame, _toolchain, _banks, _machine_code, _emulation, _drawing = (
+_describe, _lower, _frame, _toolchain, _banks, _machine_code, _emulation, _drawing, _choices = (
     deferred(f"dslc.backends.{name}") for name in ("hip.describe", "hip.lower", "hip.frame", "hip.toolchain", "hip.banks",
-                                                   "hip.machine_code", "common.emulation", "common.gpu.drawing"))
+                                                   "hip.machine_code", "common.emulation", "common.gpu.drawing", "common.gpu.choices"))
 HERE = Path(__file__).resolve().parent
 COMMON = HERE.parent / "common"
 HEADERS = (*(COMMON / f"tile_{part}.h" for part in ("types", "math", "bounds", "workers")), *sorted(HERE.glob("tile_hip*.h")))
@@ -51,7 +51,7 @@ BACKEND = Backend(
     control=lambda op, scope: _describe.control(op, scope),
     frame=lambda kernel, scope: _frame.frame(kernel, scope),
     toolchain=lambda architecture: _toolchain.HipToolchain(architecture),
-    inspect=lambda folder, kernel, architecture: _machine_code.inspect(folder, kernel.name),
+    inspect=lambda folder, kernel, architecture: "\n".join([*_choices.chosen(kernel), _machine_code.inspect(folder, kernel.name)]),
     here=lambda: _toolchain.architecture_here(),
     emulator=_emulator,
     devices=("hip", "rocm"),

@@ -162,7 +162,8 @@ def place_of(v: Value, run: int, architecture: str, loaders: int = 0) -> Place:
     if loaders and size in (2, 4) and v.tile.strides == (n, 1) and turned_spread((k, n), size, loaders) is not None:
         flat = swizzled(Value(v.name, replace(v.tile, shape=(n, k), place=None)), line, max(8, min(16, run * size)))
         return replace(flat, layout=replace(flat.layout, strides=(1, k)))
-    return swizzled(v, line)
+    rows = (n, k) if v.tile.strides[0] == 1 else (k, n)       # a transposed view lies as what it is a view of
+    return swizzled(Value(v.name, replace(v.tile, shape=rows, place=None)), line)
 
 
 @dataclass(frozen=True)

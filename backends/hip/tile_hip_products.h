@@ -7,41 +7,53 @@
 struct Low {};
 struct Half {};
 
-// What a lane holds of `held` = steps * n elements of K of one row or column; each n of them are multiplied at once. The lane's line is lane % 16 from
-// `line` on; its quarter lane / 16 has `run` neighbours in each 4 * run elements of K, for both operands alike, so the order within K does not matter.
-//
-// Tiles of 16 lines, and in a transposed read blocks of 16 elements of K, lie a constant apart where the swizzle repeats by then: an offset in the instruction.
-template <class O> DSLC_WORKER auto sixteens(const O &o, i32 line, i32 tile, i32 k, i32 block) {
-    constexpr bool lines = O::template lines_repeat<16>(), blocks = O::template depth_repeats<16>();
-    const auto first = o.at + O::offset(line + (lines ? 0 : tile * 16), k + (blocks ? 0 : block * 16));
-    return first + ((lines ? tile * 16 * O::row_gap : 0) + (blocks ? block * 16 * O::depth_gap : 0));
-}
-template <bool whole, i32 run, class F, i32 n, i32 steps, class O>
-DSLC_WORKER void fragment(Vector<F, n> (&to)[steps], const O &o, i32 line, i32 tile, i32 k, i32 lane) {
+// What a lane holds of `held` = steps * n elements of K of `count` tiles of 16 rows or columns; each n of them are multiplied at once. The lane's line is
+// lane % 16 of each 16 from `line` on; its quarter lane / 16 has `run` neighbours in each 4 * run elements of K, for both operands alike, so the order
+// within K does not matter. What lies a constant apart, because the swizzle repeats by then, is an offset in the instruction.
+template <bool whole, i32 run, class F, i32 n, i32 steps, i32 count, class O>
+DSLC_WORKER void fragments(Vector<F, n> (&to)[count][steps], const O &o, i32 line, i32 k, i32 lane) {
     typedef typename O::Element T;
     constexpr i32 held = steps * n;
     if constexpr (whole && O::depth_is_dense && sizeof(F) == sizeof(T)) {
-        Vector<T, run> pieces[held / run];
+        Vector<T, run> pieces[count][held / run];
 #pragma unroll
-        for (i32 p = 0; p < held / run; ++p) pieces[p] = load_vector<run>(sixteens(o, line + lane % 16, tile, k + p * 4 * run + lane / 16 * run, 0));
+        for (i32 p = 0; p < held / run; ++p) {
+            const i32 row = line + lane % 16, inner = k + p * 4 * run + lane / 16 * run;
+            const auto first = o.at + O::offset(row, inner);
+#pragma unroll
+            for (i32 t = 0; t < count; ++t) {
+                if constexpr (O::template lines_repeat<16>()) pieces[t][p] = load_vector<run>(first + t * 16 * O::row_gap);
+                else pieces[t][p] = load_vector<run>(o.at + O::offset(row + t * 16, inner));
+            }
+        }
         __builtin_memcpy(to, pieces, sizeof pieces);
 #ifdef __gfx950__
     } else if constexpr (whole && run == 4 && O::rows_are_dense && sizeof(F) == 2) {
         // Each 16 lanes read 4 rows of K and 16 columns, and get them transposed.
-        Vector<T, 4> pieces[held / 4];
+        Vector<T, 4> pieces[count][held / 4];
 #pragma unroll
-        for (i32 p = 0; p < held / 4; ++p)
-            pieces[p] = load_transposed(sixteens(o, line + lane % 4 * 4, tile, lane / 16 * 4 + lane / 4 % 4, k / 16 + p));
+        for (i32 t = 0; t < count; ++t) {
+            const i32 column = line + t * 16 + lane % 4 * 4, inner = lane / 16 * 4 + lane / 4 % 4;
+            const auto first = o.at + O::offset(column, inner);
+#pragma unroll
+            for (i32 p = 0; p < held / 4; ++p) {
+                if constexpr (O::template depth_repeats<16>()) pieces[t][p] = load_transposed(first + (k + p * 16) * O::depth_gap);
+                else pieces[t][p] = load_transposed(o.at + O::offset(column, k + p * 16 + inner));
+            }
+        }
         __builtin_memcpy(to, pieces, sizeof pieces);
 #endif
     } else {
-        const i32 row = line + tile * 16 + lane % 16;
 #pragma unroll
-        for (i32 e = 0; e < held; ++e) {
-            const i32 at = k + e / run * 4 * run + lane / 16 * run + e % run;
-            T x = T();
-            if (whole || (row < O::rows && at < O::depth)) x = o.at[O::offset(row, at)];
-            to[e / n][e % n] = as_factor<F>(x);
+        for (i32 t = 0; t < count; ++t) {
+            const i32 row = line + t * 16 + lane % 16;
+#pragma unroll
+            for (i32 e = 0; e < held; ++e) {
+                const i32 at = k + e / run * 4 * run + lane / 16 * run + e % run;
+                T x = T();
+                if (whole || (row < O::rows && at < O::depth)) x = o.at[O::offset(row, at)];
+                to[t][e / n][e % n] = as_factor<F>(x);
+            }
         }
     }
 }
@@ -92,10 +104,8 @@ DSLC_WORKER void mfma_product(D (&acc)[high * wide * 4], const A &left, const B 
     for (i32 k = 0; k < A::depth; k += 4 * n * steps) {
         Vector<FA, n> a[high][steps];
         Vector<FB, n> b[wide][steps];
-#pragma unroll
-        for (i32 i = 0; i < high; ++i) fragment<whole, run>(a[i], left, row, i, k, lane);
-#pragma unroll
-        for (i32 j = 0; j < wide; ++j) fragment<whole, run>(b[j], right, column, j, k, lane);
+        fragments<whole, run>(a, left, row, k, lane);
+        fragments<whole, run>(b, right, column, k, lane);
 #pragma unroll
         for (i32 s = 0; s < steps; ++s) {
 #pragma unroll
@@ -113,8 +123,7 @@ DSLC_WORKER void mfma_product_registers(D (&acc)[high * wide * 4], const T (&lef
 #pragma unroll
     for (i32 e = 0; e < depth; e += n) {
         Vector<FB, n> b[wide][1];
-#pragma unroll
-        for (i32 j = 0; j < wide; ++j) fragment<whole, 4>(b[j], right, column, j, e * 4, lane);
+        fragments<whole, 4>(b, right, column, e * 4, lane);
 #pragma unroll
         for (i32 i = 0; i < high; ++i) {
             Vector<FA, n> a;

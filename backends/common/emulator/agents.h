@@ -216,13 +216,18 @@ static Group &group_of(i32 kind, i32 owner) {
             m.group_pool.push(static_cast<Group *>(calloc(1, sizeof(Group))));
         Group &g = *m.group_pool[m.groups_used];
         g.agents.count = g.commits.count = 0;
+        g.to_the_end = false;
         memset(g.joined, 0, sizeof g.joined);
         m.groups.put(key, m.groups_used++);
         return g;
     }
     return *m.group_pool[*found];
 }
-void group_add(i32 kind, Agent agent, i32 owner) { group_of(kind, owner).agents.push(agent.id); }
+void group_add(i32 kind, Agent agent, i32 owner, bool to_the_end) {
+    Group &g = group_of(kind, owner);
+    g.agents.push(agent.id);
+    g.to_the_end = to_the_end;
+}
 void group_commit(i32 kind, i32 owner) {
     Group &g = group_of(kind, owner);
     g.commits.push(g.agents.count);
@@ -236,6 +241,20 @@ void group_wait(i32 kind, i32 n, i32 owner) {
     for (; joined < g.commits[last - 1]; ++joined) {
         force({g.agents[joined]});
         join({g.agents[joined]});
+    }
+}
+
+// At a block's end: what its workers should have waited for.
+void report_unfinished() {
+    Machine &m = machine;
+    for (i64 n = 0; n < m.groups_used; ++n) {
+        Group &g = *m.group_pool[n];
+        if (!g.to_the_end || g.joined[0] == g.agents.count)
+            continue;
+        Task &t = m.tasks[g.agents[g.joined[0]]];
+        char text[128];
+        snprintf(text, sizeof text, "%s of worker %d may still be under way when the program ends", t.what, t.issuers[0]);
+        record("unfinished", &t.line, 1, text);
     }
 }
 

@@ -400,8 +400,10 @@ static __attribute__((noinline)) void run_block(i64 block) {
     begin_block(block);
     if (setjmp(m.main_jump) == 0) {
         run_workers();
-        if (!m.stopped)
+        if (!m.stopped) {
+            report_unfinished();
             reset_agents();
+        }
     }
     m.current = -1;
     if (m.stopped) {                             // pending effects would touch stacks that are no more

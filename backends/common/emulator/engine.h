@@ -170,7 +170,8 @@ void join(Agent agent);                                      // the running work
 
 // Groups of agents of the running worker, as cp.async, bulk copies, wgmma and s_waitcnt count them. `kind`: any small number, per worker;
 // `owner`: the worker whose counter it is (a wave's first lane for a counter per wave), -1: the running one.
-void group_add(i32 kind, Agent agent, i32 owner = -1);
+// `to_the_end`: the program must have waited for it before it ends.
+void group_add(i32 kind, Agent agent, i32 owner = -1, bool to_the_end = false);
 void group_commit(i32 kind, i32 owner = -1);                 // what was added since the last commit becomes one group (maybe empty)
 // Forces all but the youngest n committed groups; the running worker joins them. Where `owner` is a wave, every lane calls it.
 void group_wait(i32 kind, i32 n, i32 owner = -1);

@@ -56,6 +56,7 @@ struct Group {                                   // agents counted together, in 
     Array<u32> agents;
     Array<i64> commits;                          // how many agents there were at each commit
     i64 joined[64];                              // per lane of the owner: agents already joined
+    bool to_the_end;                             // see group_add
 };
 
 struct Range {
@@ -123,6 +124,7 @@ void report_access(const Found &found, const Actor &actor, Kind kind, const char
 Actor worker_actor(i32 worker, i32 line);
 void apply_task(u32 id);
 void check_time();
+void report_unfinished();
 void reset_agents();
 void synchronise(const u16 *workers, i32 count, const Knowledge *also);
 void describe_waits(Text &out, i32 *lines, i32 *line_count);

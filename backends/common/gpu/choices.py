@@ -28,3 +28,18 @@ def workers(kernel: Kernel, lanes: int, rows: int = 16, area: int = 64 * 32) -> 
 def _for_product(op: Op, rows: int, area: int) -> int:
     m, n = op.target.tile.shape
     return min(8, max(1, power_of_two(-(-m * n // area)), power_of_two(min(8, m // rows))))
+
+
+def chosen(kernel: Kernel) -> list[str]:
+    """What was decided for a lowered kernel, a line each: workers, slots of rings, the way of every product."""
+    rows = [f"  workers  {kernel.attr('workers')}, {kernel.attr('lanes')} to a warp" + (f", {kernel.attr('threads')} threads with those that only load"
+                                                                                      if kernel.attr("threads") else "")]
+    for op in walk(kernel.body):
+        if op.attr("stages"):
+            rows.append(f"  loop {op.bodies[0].params[0].name}  {op.attr('stages')} stages")
+        if op.name == "dot":
+            grid = op.attr("grid") or ()
+            shared = f", {grid[0]} x {grid[1]} warps with {grid[2]} x {grid[3]} tiles each" if len(grid) == 4 else ""
+            where = f"{op.loc.file.rsplit('/', 1)[-1]}:{op.loc.line}: " if op.loc else ""
+            rows.append(f"  dot {op.into[0].name}  {where}{op.attr('way')}{shared}")
+    return list(dict.fromkeys(rows))

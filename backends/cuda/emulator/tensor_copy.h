@@ -150,7 +150,7 @@ inline void store(const Box &box, i32 line) {
     }
     if (good)
         engine::submit(agent, [=](engine::Agent) { box.copy(engine::shared_memory(), false); });
-    engine::group_add(stores, agent);
+    engine::group_add(stores, agent, -1, true);            // shared memory is gone with the program
 }
 
 }  // namespace hopper
