@@ -30,7 +30,7 @@ _LAYOUT = ("a word or a tuple of numbers", lambda v: (isinstance(v, str) and v) 
 KEYS: dict[str, dict[str, tuple[str, Any]]] = {
     "loops": {"stages": _count(1), "unroll": _count(1), "peel": _count(0)},
     "tiles": {"space": _words(*map(str, Space)), "unit": _words("cube", "vector"), "layout": _LAYOUT},
-    "workers": {"producers": _count(0), "consumers": _count(1), "threads": _count(1), "rows": _count(1), "columns": _count(1)},
+    "workers": {"producers": _count(0), "consumers": _count(1), "threads": _count(1), "phases": _count(1), "rows": _count(1), "columns": _count(1)},
     "grid": {"order": _words("rows", "columns", "grouped"), "rows": _count(1), "persistent": _SWITCH, "programs": _count(1), "chiplets": _count(1)},
     "workspace": {"slots": _count(1)},
 }

@@ -18,7 +18,6 @@ from dslc.errors import DslError
 from dslc.ir import Kernel, walk
 from dslc.kernels.attention import attention, seen
 from dslc.kernels.gemm import gemm, gemm_batched
-
 from specification import spec_modules
 
 TARGET = "cuda:sm_90a"
@@ -206,6 +205,51 @@ def test_control_flow_from_tiles_has_no_roles() -> None:
     a, b, c = (rows_of((64, 128), BF16) / 64).astype(BF16), rows_of((128, 64), BF16, 1), rows_of((64, 64), F32)
     until_large.emulate(a, b, c, target=TARGET)
     assert ways(lowered(until_large, a, b, c)) == ["mma"]
+
+
+@tile_kernel
+def squares(q: "T[M, D]", k: "T[S, D]", o: "f32[M, D]", *, D: const, BM: const = 128, BN: const = 64):
+    """o = (q @ k.T)^2 @ k: one tile, two products, in both orders"""
+    i = tile.grid(tile.cdiv(M, BM))
+    qt, acc = tile.load(q, ((i * BM, BM), (0, D))), tile.zeros((BM, D), tile.f32)
+    for j in tile.range(0, S, BN):
+        kt = tile.load(k, ((j, BN), (0, D)))
+        s = tile.dot(qt, kt.T)
+        acc = tile.dot(tile.cast(s * s, T), kt, acc)
+    tile.store(o, ((i * BM, BM), (0, D)), acc)
+
+
+@tile_kernel
+def two_layers(x: "T[M, K]", w: "T[K, N]", u: "T[N, P]", y: "T[M, P]", sums: "f32[M]", *, N: const, P: const, BM: const = 128, BK: const = 64):
+    """y = relu(x @ w) @ u, sums = row sums of relu(x @ w)"""
+    i = tile.grid(tile.cdiv(M, BM))
+    acc = tile.zeros((BM, N), tile.f32)
+    for k in tile.range(0, K, BK):
+        acc = tile.dot(tile.load(x, ((i * BM, BM), (k, BK))), tile.load(w, ((k, BK), (0, N))), acc)
+    h = tile.cast(tile.maximum(acc, 0.0), T)
+    tile.store(y, ((i * BM, BM), (0, P)), tile.cast(tile.dot(h, tile.load(u, ((0, N), (0, P)))), T))
+    tile.store(sums, (i * BM, BM), tile.sum(tile.cast(h, tile.f32), 1))
+
+
+@pytest.mark.parametrize("mode", ["late", "random:2"])
+def test_a_tile_of_two_products(mode: str) -> None:
+    q, k, o = rows_of((200, 64), BF16), rows_of((150, 64), BF16, 1), np.zeros((200, 64), F32)
+    squares.emulate(q, k, o, target=TARGET, mode=mode)
+    s = q.astype(np.float64) @ k.astype(np.float64).T
+    assert np.abs(o - s * s @ k.astype(np.float64)).max() < 2.0 ** -8 * (s * s @ np.abs(k.astype(np.float64))).max()
+    placed = lowered(squares, q, k, o)
+    assert ways(placed) == ["wgmma", "wgmma"] and len(rings_of(placed)) == 2
+
+
+@pytest.mark.parametrize("mode", ["late", "random:2"])
+def test_products_of_both_kinds(mode: str) -> None:
+    """Of the second one the left operand is read by others too: it goes through shared memory, and to the matrix unit of a warp."""
+    x, w, u = rows_of((300, 72), BF16), rows_of((72, 64), BF16, 1), rows_of((64, 64), BF16, 2)
+    y, sums = np.zeros((300, 64), BF16), np.zeros(300, F32)
+    two_layers.emulate(x, w, u, y, sums, target=TARGET, mode=mode)
+    h = np.maximum(x.astype(F32) @ w.astype(F32), 0).astype(BF16).astype(F32)
+    assert np.abs(sums - h.sum(1)).max() < 0.3 and np.abs(y.astype(F32) - h @ u.astype(F32)).max() < 1.0
+    assert ways(lowered(two_layers, x, w, u, y, sums)) == ["wgmma", "mma"]
 
 
 @tile_function

@@ -151,6 +151,34 @@ def test_double_buffer(build: Build, mode: str) -> None:
     np.testing.assert_array_equal(c, sum(np.roll(s, -5).reshape(64, 4).sum(axis=1) for s in stages))
 
 
+# One worker stores a box of 64 elements from shared memory, which is gone when the program ends.
+BULK_STORE = """
+  Shared<f32> staged = shared_at<f32>(0);
+  staged[t] = (f32)t;
+  async_fence();
+  block_sync();
+  if (t == 0) {
+    TensorMap map;
+    const u64 extent[1] = {64}, none[1] = {0};
+    const u32 box[1] = {64};
+    tensor_map<f32>(&map, 1, arguments.c, extent, none, box, 0);
+    tensor_store(map, staged, 0);  // store
+    tensor_commit();
+    WAIT
+  }
+"""
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_bulk_store_is_awaited(build: Build, mode: str) -> None:
+    c = np.zeros(64, np.float32)
+    build(BULK_STORE.replace("WAIT", "tensor_wait_read<0>();"), architecture="sm_90a")(c=c, mode=mode)
+    np.testing.assert_array_equal(c, np.arange(64))
+    for wait in ("", "tensor_wait_read<1>();"):
+        text = expect(build(BULK_STORE.replace("WAIT", wait), architecture="sm_90a"), "unfinished", ("store",), c=c, mode=mode)
+        assert "may still be under way when the program ends" in text
+
+
 # A 16x16 row by row, B 8x16 (column-major 16x8): the lanes' rows are those of PTX ISA, "ldmatrix" and "mma.m16n8k16".
 MATRIX = """
   Shared<TYPE> a = shared_at<TYPE>(0), b = shared_at<TYPE>(1024);

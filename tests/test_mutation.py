@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import mutation
 import pytest
+import survivors
 from dslc.backends.common.emulation import Emulator
 from mutation import KERNELS, TARGETS, Mutant, mutants, subject_of
 
@@ -57,7 +58,7 @@ def sample() -> list[tuple[str, str, Mutant]]:
 
 
 def test_sample() -> None:
-    known = mutation.documented(mutation.DOCUMENT.read_text())
+    known = survivors.documented(survivors.DOCUMENT.read_text())
     for r in mutation.run(sample()):
         assert r.caught or (r.kernel, r.target, r.name) in known, f"{r.kernel} on {r.target}, line {r.line}: {r.name} is not caught"
 
@@ -69,6 +70,6 @@ def test_all(kernel: str, target: str) -> None:
     results = [*mutation.run([(kernel, target, m) for m in mutants(subject_of(kernel, target).source)])]
     alive = [r for r in results if not r.caught]
     assert len(alive) <= 0.05 * len(results)
-    known = {name for k, t, name in mutation.documented(mutation.DOCUMENT.read_text()) if (k, t) == (kernel, target)}
+    known = {name for k, t, name in survivors.documented(survivors.DOCUMENT.read_text()) if (k, t) == (kernel, target)}
     assert {r.name for r in alive} == known
-    assert all(mutation.reason(r.name) != "?" for r in alive)
+    assert all(survivors.reason(r.name) != "?" for r in alive)

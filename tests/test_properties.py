@@ -83,6 +83,11 @@ def test_many_random_kernels_agree(case: Case) -> None:
 @pytest.mark.parametrize("path", sorted((Path(__file__).parent / "counterexamples").glob("*.ir")), ids=lambda p: p.stem)
 def test_counterexamples(path: Path) -> None:
     """Every disagreement that was ever found, on data drawn from a seed."""
+    agree(counterexample(path))
+
+
+def counterexample(path: Path) -> Case:
+    """The kernel of a file, and data for it."""
     text = path.read_text()
     kernel = parse(text, path.name)
     found = re.search(r"// dims: *(.*)", text)
@@ -90,7 +95,7 @@ def test_counterexamples(path: Path) -> None:
     rng = np.random.default_rng(0)
     arrays = {p.name: drawn(rng, p, dims) for p in kernel.params}
     outputs = [n for n in arrays if n in {v.name for v in written(kernel)}]
-    agree(Case(kernel, arrays, dims, tuple(outputs)))
+    return Case(kernel, arrays, dims, tuple(outputs))
 
 
 def drawn(rng: Any, p: Value, dims: dict[str, int]) -> Any:

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import struct
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from dslc.runtime import lowering
 from dslc.text import show
 from hypothesis import HealthCheck, given, settings
 from strategies import Case, kernels
-from test_properties import scalar_bits
+from test_properties import counterexample, scalar_bits
 
 TARGETS = ("cuda:sm_80", "cuda:sm_90a", "hip:gfx942", "hip:gfx1100")
 QUICK = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, database=None)
@@ -62,6 +63,12 @@ def agree(target: str, case: Case) -> None:
 @given(kernels(**EXACT))
 def test_random_kernels_agree(target: str, case: Case) -> None:
     agree(target, case)
+
+
+@pytest.mark.parametrize("path", sorted((Path(__file__).parent / "counterexamples").glob("*.ir")), ids=lambda p: p.stem)
+@pytest.mark.parametrize("target", ("cuda:sm_80", "hip:gfx942"))
+def test_counterexamples(target: str, path: Path) -> None:
+    agree(target, counterexample(path))
 
 
 @pytest.mark.long

@@ -32,5 +32,5 @@ WORKERS = frozenset("""
 Shared Global Vector shared_at global load_vector store_vector block_index block_count block_sync workers_sync wave_sync shuffle shuffle_xor by_words
 pack2 unpack atomic_add atomic_min atomic_max
 Run At Sum Greatest Least GreatestAt LeastAt Operand Bare BestAt IsFloat VectorLength across_lanes across_warps as_factor comparable copy_run drain_run
-fill_run fma_product load_run store_run run_inside multiply multiply_add part swizzle
+fill_run fma_product load_run store_run run_inside multiply multiply_add part swizzle banded by_columns dealt rows_of_band
 engine wavefronts GlobalSpace SharedSpace Reference Plain Launched atomically shuffled wrapping_sum """.split())

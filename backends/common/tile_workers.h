@@ -15,6 +15,22 @@
 #endif
 #include "tile_bounds.h"
 
+// ---------------------------------------------------------------- order of programs
+// Which program a block runs: each is one-to-one on 0 .. count-1, for every count.
+//
+// Blocks are dealt to `chiplets` in turn, and each chiplet has a cache of its own: the first `run` blocks of each get neighbouring programs, the next
+// `run` blocks the programs after those of the last chiplet. Blocks that fill no such round run in their own order.
+template <i32 chiplets, i32 run> DSLC_FN index_t dealt(index_t block, index_t count) {
+    return block < count / (chiplets * run) * (chiplets * run) ? block / (chiplets * run) * (chiplets * run) + block % chiplets * run + block / chiplets % run : block;
+}
+// Programs of a grid of `down` rows of `across` in bands of `rows` rows, a band column by column: programs near in time share rows and columns of operands.
+DSLC_FN index_t rows_of_band(index_t program, index_t down, index_t across, index_t rows) { return least(rows, down - program / (rows * across) * rows); }
+DSLC_FN index_t banded(index_t program, index_t down, index_t across, index_t rows) {
+    return (program / (rows * across) * rows + program % (rows * across) % rows_of_band(program, down, across, rows)) * across + program % (rows * across) / rows_of_band(program, down, across, rows);
+}
+// A grid walked column by column.
+DSLC_FN index_t by_columns(index_t program, index_t down, index_t across) { return program % down * across + program / down; }
+
 // ---------------------------------------------------------------- reductions
 // A functor has the type of a partial result, its neutral element, and how two are combined. NaN loses, so it is neutral itself.
 template <class T> struct IsFloat { static const bool value = (T)0.5 == (T)0.5 && (T)0.5 != (T)0; };

@@ -27,7 +27,7 @@ box_start CallLine copy_async copy_async_commit copy_async_wait cuda_emulator cu
 group_arrive group_sync hopper launched left_fragment load_matrix load_matrix_transposed matrix_descriptor MatrixType mma mma_f64 mma_product
 mma_product_registers mma_tf32 multiprocessors programs refused registers_claim registers_release right_fragments Ring ring_at ring_barrier ring_drain
 ring_fill ring_init ring_release ring_step ring_take shared_address Slabs stage_sum store_matrix tensor_commit tensor_load tensor_map tensor_prefetch
-tensor_store tensor_wait tensor_wait_read TensorMap TensorMapType tf32_bits threadIdx Unqualified warpSize Wgmma wgmma wgmma_commit wgmma_fence
+tensor_store tensor_wait tensor_wait_read TensorMap TensorMapType tf32_bits threadIdx turn Unqualified warpSize Wgmma wgmma wgmma_commit wgmma_fence
 wgmma_finish wgmma_hold wgmma_product wgmma_product_registers wgmma_registers wgmma_wait Wide Word """.split())
 
 

@@ -11,9 +11,10 @@ from dslc.ir import Const, Kernel, Op, Span, Value, walk
 from dslc.render import Scope
 from dslc.schedule import schedule_of
 
-from ..common.arguments import coordinate, word
+from ..common.arguments import word
 from ..common.gpu import frame as family
 from ..common.gpu.nests import Notes
+from ..common.gpu.order import Order, program_of_block
 from ..common.gpu.synchronise import scratch_bytes
 from .bulk import Box, loaded_box
 from .roles import BARRIERS, computing, loader, rings_of, staged_box
@@ -22,7 +23,8 @@ from .warp_groups import GROUP, ROWS, sliced
 Context = dict[str, Any]
 # Registers of a thread by warp groups that compute: of the loading group, of the others.  128 threads each; 65536 in all (nvidia.md 5.1.6).
 REGISTERS = {1: (0, 0), 2: (40, 232), 4: (24, 112)}
-TOGETHER = 8                # rows of tiles whose programs come one after another, so that they share what the second level cache holds (nvidia.md 5.2)
+TOGETHER = 8                # rows of a band of tiles (nvidia.md 5.2: 8 to 12)
+TURN = "turn"               # what counts the programs of all blocks, where they are in another order
 
 
 @dataclass
@@ -67,11 +69,14 @@ def frame(kernel: Kernel, scope: Scope) -> Context:
     context = family.frame(kernel, scope, f"cuda:{kernel.attr('architecture')}", spell)
     consumers = kernel.attr("consumers")
     release, claim = REGISTERS[consumers]
-    rows, persistent = _order(kernel, scope, context["extents"])
-    places = rows or {c["name"]: c["value"] for c in context["coordinates"]}
+    schedule = schedule_of(kernel)
+    persistent = "" if schedule.get("grid", "persistent") is False else str(schedule.get("grid", "programs", default="multiprocessors()"))
+    program = program_of_block(kernel, scope, context["extents"], _order(kernel), TURN)
+    places = ({} if program == TURN else {"program": program}) | {c["name"]: c["value"] for c in context["coordinates"]}
     return {**context, "blocks": 1, "body": texts["body"], "loading": texts["loading"], "threads": (consumers + 1) * GROUP, "rings": rings,
             "release": release, "claim": claim, "maps": list(maps.rows.values()), "count": " * ".join(context["extents"]), "group": GROUP,
             "places": _placed(places, texts["body"]), "loading_places": _placed(places, texts["loading"]), "persistent": persistent,
+            "turn": "program" if program == TURN else TURN,
             "stores": any(op.attr("staged") for op in walk(kernel.body))}
 
 
@@ -100,26 +105,10 @@ def _rings(kernel: Kernel, scope: Scope, maps: Maps, notes: Notes) -> list[Conte
     return rows
 
 
-def _order(kernel: Kernel, scope: Scope, extents: list[str]) -> tuple[dict[str, str], str]:
-    """Where a program is, in order of spelling, if it is not as the family says: of the last two coordinates, bands of rows are walked column by column.
-    And how many blocks there are at most, "" for any number.
-    """
-    schedule = schedule_of(kernel)
-    blocks = "" if schedule.get("grid", "persistent") is False else str(schedule.get("grid", "programs", default="multiprocessors()"))
+def _order(kernel: Kernel) -> Order:
+    """Of planes of tiles, bands of rows whose programs come one after another, so that they share what the second level cache holds."""
     grid = next(op for op in kernel.body.ops if op.name == "grid")
-    order = schedule.get("grid", "order", default="grouped" if len(grid.results) == 2 else "rows")
-    if order == "rows" or len(grid.results) < 2:
-        return {}, blocks
-    rows, columns = extents[-2:]
-    within = "program" if len(extents) == 2 else scope.fresh("tile")
-    names = [scope.name(r) for r in grid.results]
-    found = {n: coordinate(d, extents) for d, n in enumerate(names[:-2])}
-    found |= {within: scope.say("remainder", "program", scope.say("times", rows, columns))} if len(extents) > 2 else {}
-    if order == "columns":
-        return {**found, names[-2]: scope.say("remainder", within, rows), names[-1]: scope.say("column", within, rows, columns)}, blocks
-    most, band, high = schedule.get("grid", "rows", default=TOGETHER), scope.fresh("band"), scope.fresh("high")
-    return {**found, band: scope.say("band", within, most, columns), high: scope.say("band_rows", rows, band, most),
-            names[-2]: scope.say("row_in_band", within, most, columns, band, high), names[-1]: scope.say("column_in_band", within, most, columns, high)}, blocks
+    return Order("grouped", TOGETHER) if len(grid.results) == 2 else Order()
 
 
 # ---------------------------------------------------------------- ops

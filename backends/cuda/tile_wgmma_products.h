@@ -119,6 +119,7 @@ DSLC_WORKER void wgmma_product_registers(f32 (&acc)[high * B::rows / 2], const T
     }
     const u64 b = B::descriptor(right, 0);
     wgmma_hold(acc);
+    wgmma_hold(reinterpret_cast<i32 (&)[high * steps * 4]>(a));     // packed before the fence, not after it
     wgmma_fence();
 #pragma unroll
     for (i32 k = 0; k < steps; ++k) {

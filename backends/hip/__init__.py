@@ -22,7 +22,8 @@ _SUB_BYTE = {"u1": "u8", "u2": "u8", "u4": "u8", "i4": "i8", "index": "index_t"}
 # What generated names must not take besides: words of this target's headers and of their emulated forms.
 _RESERVED = KEYWORDS | SCALARS | WORKERS | frozenset("""
 {name}_programs_loaded Adder base_in_shared brain_x8 Buffer buffer_load can_copy copies_family copies_kind copy_to_shared CopyEffect CopyLane exp2_of_half
-fragment Half half_sync half_x4 half_x8 hip_library hip_no_library hip_no_status hip_no_such_device hip_too_many_blocks HipLibrary int_x4 issue_copy
+copy_tile edge_run fetch fragments Half half_sync half_x4 half_x8 hip_library hip_no_library hip_no_status hip_no_such_device hip_too_many_blocks
+HipLibrary int_x4 issue_copy keep keep_turned mfma_product_registers nearby part_inside Spot trips wide_buffer Window
 launch_kernel lds_phases LdsPhases load_transposed loaded_function Low make_buffer meet Meeting MeetingWait Mfma mfma_16x16 mfma_32x32 mfma_operand
 mfma_product mfma_row MfmaLane move_in_row order_fence part_of priority resource_of short_x4 shuffle_word shuffle_xor_word step_sync TransposedLane uniform
 UniformLane wait_copies waves_of_simd Words """.split())

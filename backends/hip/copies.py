@@ -167,7 +167,9 @@ def staged_loop(op: Op, scope: Scope) -> Context:
     wave = scope.fresh("wave")
     ways = {o: c for o in ahead if o.name == "load" and (c := copy_of(o, architecture, notes.workers)) is not None}
     slots = max(o.into[0].tile.place.slots for o in ways)    # type: ignore[union-attr]
-    ways = {o: replace(c, direct=c.direct and slots > 1) for o, c in ways.items()}
+    phased = op.attr("phases", 1) > 1
+    ways = {o: replace(c, direct=c.direct and slots > 1 and not phased) for o, c in ways.items()}
+    trip = [o.having(between=f"move_{name}") if phased and o.name == "dot" else o for o in trip]
     through = {o.into[0] for o, c in ways.items() if not c.direct}
     rings = _rings([o.result for o in ahead if o.name == "alloc" and slots > 1], scope, stage)
     fetched, kept, held = [], [], []
@@ -188,8 +190,10 @@ def staged_loop(op: Op, scope: Scope) -> Context:
         place = next(a for a in ahead if a.name == "alloc" and a.result is o.into[0])
         kept += [*scope.op(place), scope.say("keep_ahead", registers, operand(o.into[0], scope, False), moved["run"], moved["high"])]
     return {"index": name, "type": scope.type(index.tile.dtype), "start": scope.scalar(start), "stop": scope.scalar(stop), "step": step, "slots": slots,
-            "stage": stage, "fetch": fetch, "keep": keep, "left": left, "wave": wave, "lanes": notes.lanes, "rings": rings, "held": held, "fetched": "\n".join(fetched), "kept": "\n".join(kept),
-            "direct": any(c.direct for c in ways.values()), "body": scope.block(Body((), tuple(trip)))}
+            "stage": stage, "fetch": fetch, "keep": keep, "left": left, "wave": wave, "lanes": notes.lanes, "rings": rings, "held": held,
+            "fetched": "\n".join(fetched), "kept": "\n".join(kept),
+            "direct": any(c.direct for c in ways.values()),
+            "behind": f"worker >= {notes.workers // 2}", "body": scope.block(Body((), tuple(trip)))}
 
 
 def _rings(places: list[Value], scope: Scope, stage: str) -> list[Context]:

@@ -26,7 +26,11 @@ def describe(op: Op, scope: Scope) -> Context:
 
 def control(op: Op, scope: Scope) -> str | None:
     """The text of a loop whose loads run ahead."""
-    return str(scope.macros["staged_for"](**staged_loop(op, scope))) if op.attr("stages") else None
+    if not op.attr("stages"):
+        return None
+    phased, context = op.attr("phases", 1) > 1, staged_loop(op, scope)
+    macro = scope.macros["phased_for" if phased else "staged_for"]
+    return str(macro(**{name: context[name] for name in macro.arguments}))
 
 
 def _dot(op: Op, scope: Scope) -> Context:
@@ -37,13 +41,13 @@ def _dot(op: Op, scope: Scope) -> Context:
     architecture = scope.kernel.attr("architecture")
     assert isinstance(left, Value)
     registers = not is_shared(left)
-    context: Context = {"way": op.attr("way"), "acc": scope.name(notes.table[into].place), "slots": spread.slots, "clear": len(op.args) == 2,
+    context: Context = {"way": op.attr("way"), "between": op.attr("between", ""), "acc": scope.name(notes.table[into].place), "slots": spread.slots, "clear": len(op.args) == 2,
                         "registers": registers, "left": scope.name(notes.table[left].place) if registers else operand(left, scope, False),
                         "right": operand(right, scope, True), "lanes": notes.lanes}
     if context["way"] == "fma":
         _, (high, wide, row_gap, column_gap) = plain_spread(*extents(op)[:2], spread.workers)
-        return {**context, "high": high, "wide": wide, "row_gap": row_gap, "column_gap": column_gap, "row": over.first(0) or "0", "column": over.first(1) or "0",
-                "whole": False, "factors": ("", ""), "per_lane": 0, "run": 0}
+        return {**context, "high": high, "wide": wide, "row_gap": row_gap, "column_gap": column_gap, "row": over.first(0) or "0",
+                "column": over.first(1) or "0", "whole": False, "factors": ("", ""), "per_lane": 0, "run": 0}
     grid, types = Grid(*op.attr("grid")), factors(op, architecture)
     assert types is not None
     n, run = reading(op, architecture, registers)

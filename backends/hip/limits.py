@@ -8,3 +8,4 @@ PER_LANE = {"gfx90a": {16: 4, 8: 4, 32: 1}, "gfx942": {16: 4, 8: 8, 32: 1}, "gfx
 NATIVE_F8 = frozenset({"gfx950"})       # e4m3 and e5m2 of OCP; gfx942 has other encodings (fnuz)
 TRANSPOSING_READ = frozenset({"gfx950"})   # ds_read_b64_tr_b16 (CDNA4 ISA document)
 DIRECT_COPY = frozenset({"gfx950"})        # 16 bytes of each lane go to LDS without passing registers (CDNA4 ISA document)
+CHIPLETS = {"gfx942": 8, "gfx950": 8}      # XCDs that blocks are dealt to in turn (CDNA3 and CDNA4 white papers: MI300X, MI355X)

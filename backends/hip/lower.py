@@ -3,7 +3,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from dslc.ir import Kernel, Op, Value, walk
+from dslc.errors import check
+from dslc.ir import Body, Kernel, Op, Value, walk
+from dslc.schedule import schedule_of
 from dslc.types import DType, Place
 
 from ..common.gpu import alignment as _alignment
@@ -13,6 +15,7 @@ from ..common.gpu import synchronise as _synchronise
 from ..common.gpu.distribute import Product
 from ..common.gpu.distribute import distribute as _distribute
 from ..common.gpu.products import Grid, extents, grid_of, plain_spread, swizzled
+from ..common.gpu.rings import split
 from ..common.gpu.spread import Spread, spread_of
 from ..common.gpu.tiles import is_shared
 from .copies import copy_of, turn, turned_spread
@@ -21,6 +24,7 @@ from .machine_code import PHASES
 
 ROWS, AREA = 32, 64 * 64    # of a product, in one wave: a fragment is read once and multiplied twice or more
 TILE = 16                   # rows and columns of the sum of one MFMA
+_ONE_PRODUCT = "a loop in two phases is one product of tiles that it loads"
 _BITS = {"f32": 32, "f16": 16, "bf16": 16}
 
 
@@ -46,11 +50,30 @@ def pipeline(kernel: Kernel) -> Kernel:
     if architecture not in PER_LANE:
         return kernel
     limit = SHARED_BYTES[architecture]
+    phases = schedule_of(kernel).get("workers", "phases", default=1)
+    if phases > 1:
+        staged = _pipeline.pipeline(kernel, 2, lambda op: copy_of(op, architecture, workers) is not None, limit)
+        return replace(staged, body=_phased(staged.body, architecture))
     for slots, room in ((2, limit if architecture in DIRECT_COPY else limit // 2), (1, limit)):
         staged = _pipeline.pipeline(kernel, 2, lambda op: copy_of(op, architecture, workers) is not None, room, slots)
         if staged is not kernel and any(op.attr("stages") for op in walk(staged.body)):
             return staged
     return kernel
+
+
+def _phased(body: Body, architecture: str) -> Body:
+    """Loops that are one product, in steps of K as deep as one fragment, with half of the waves half a trip behind (ops.j2, phased_for)."""
+    ops = []
+    for op in body.ops:
+        if op.name == "for" and op.attr("stages"):
+            trip = [o for o in split(op)[1] if o.name not in ("alloc", "view", "yield")]
+            check(len(trip) == 1 and trip[0].name == "dot" and trip[0].attr("way") == "mfma" and is_shared(trip[0].args[0]), _ONE_PRODUCT, loc=op.loc)
+            types = factors(trip[0], architecture)
+            deep = 4 * max(reading(trip[0], architecture, False)) if types else 0
+            check(extents(trip[0])[2] == deep, f"a loop in two phases takes {deep} of K in a trip, not {extents(trip[0])[2]}", loc=op.loc)
+            op = op.having(phases=2)
+        ops.append(op)
+    return replace(body, ops=tuple(ops))
 
 
 def arrange(kernel: Kernel) -> Kernel:

@@ -96,9 +96,9 @@ template <i32 n> DSLC_WORKER void multiply(i32 (&d)[4], const Vector<u8, n> &a, 
 }
 
 // The wave has `high` x `wide` tiles of 16 x 16, row by row in `acc`, from (row, column) on. The sum is made transposed: the matrix unit's rows are our
-// columns, so that a lane has 4 neighbours of a row.
-template <i32 high, i32 wide, i32 n, i32 run, bool whole, class FA, class FB, class D, class A, class B>
-DSLC_WORKER void mfma_product(D (&acc)[high * wide * 4], const A &left, const B &right, i32 row, i32 column, i32 lane) {
+// columns, so that a lane has 4 neighbours of a row. `between` is done when the operands of a step of K have been read.
+template <i32 high, i32 wide, i32 n, i32 run, bool whole, class FA, class FB, class D, class A, class B, class Between>
+DSLC_WORKER void mfma_product(D (&acc)[high * wide * 4], const A &left, const B &right, i32 row, i32 column, i32 lane, const Between &between) {
     constexpr i32 steps = run > n ? run / n : 1;
 #pragma unroll
     for (i32 k = 0; k < A::depth; k += 4 * n * steps) {
@@ -106,6 +106,7 @@ DSLC_WORKER void mfma_product(D (&acc)[high * wide * 4], const A &left, const B 
         Vector<FB, n> b[wide][steps];
         fragments<whole, run>(a, left, row, k, lane);
         fragments<whole, run>(b, right, column, k, lane);
+        between();
 #pragma unroll
         for (i32 s = 0; s < steps; ++s) {
 #pragma unroll
@@ -115,6 +116,10 @@ DSLC_WORKER void mfma_product(D (&acc)[high * wide * 4], const A &left, const B 
             }
         }
     }
+}
+template <i32 high, i32 wide, i32 n, i32 run, bool whole, class FA, class FB, class D, class A, class B>
+DSLC_WORKER void mfma_product(D (&acc)[high * wide * 4], const A &left, const B &right, i32 row, i32 column, i32 lane) {
+    mfma_product<high, wide, n, run, whole, FA, FB>(acc, left, right, row, column, lane, [] {});
 }
 // The left operand is in registers, spread like the sum of a product: 4 neighbours of K in each quarter of the wave.
 template <i32 high, i32 wide, i32 n, bool whole, class FA, class FB, class D, class T, i32 slots, class B>

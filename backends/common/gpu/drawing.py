@@ -12,7 +12,7 @@ from dslc.errors import DslError
 from dslc.ir import Kernel, Op, Value, walk
 from dslc.text import names_of
 
-from .layouts import Array, addresses, cover, held, memory_cover, vector_of_memory, vector_of_spread
+from .layouts import Array, addresses, cover, held, memory_cover, slab_addresses, vector_of_memory, vector_of_spread
 from .spread import Spread
 from .tiles import Axes, is_shared, owners
 
@@ -52,9 +52,10 @@ def draw(kernel: Kernel, tile: str, banks: int) -> str:
         raise DslError(f"{kernel.name} has no tile {tile!r} with a layout", hint=f"{hint}tiles: {', '.join(places) or 'none'}")
     v = places[tile]
     of = next(op for op in walk(kernel.body) if v in op.results)
-    shape = " x ".join(map(str, v.tile.shape))
+    shape, home = " x ".join(map(str, v.tile.shape)), owners(kernel)[v].place
+    slab = next(op.attr("slab") for op in walk(kernel.body) if op.name == "alloc" and op.result is home)
     head = [f"{tile}: {v.tile.dtype} {shape} in {kernel.name} for {kernel.attr('architecture') or 'any architecture'}", _source(of)]
-    return _svg(_shared(v, head, banks) if is_shared(v) else _spread(v, head, kernel))
+    return _svg(_shared(v, head, banks, slab) if is_shared(v) else _spread(v, head, kernel))
 
 
 def _source(op: Op) -> str:
@@ -83,7 +84,7 @@ def _shown(shape: Sequence[int], words: list[str]) -> tuple[list[Array], list[st
     return index, list(map(str, range(rows))), list(map(str, range(columns))), f"axis {rank - 2} down, axis {rank - 1} across"
 
 
-def _shared(v: Value, head: list[str], banks: int) -> _Picture:
+def _shared(v: Value, head: list[str], banks: int, slab: int | None) -> _Picture:
     """Coloured by bank, so that a column of one colour is a column of one bank."""
     place = v.tile.place
     assert place is not None
@@ -94,9 +95,12 @@ def _shared(v: Value, head: list[str], banks: int) -> _Picture:
         words.append(f"swizzle: bits {base + shift} to {base + shift + bits - 1} of the element's offset are xored into bits {base} to {base + bits - 1}")
     words.append(f"{v.tile.bytes} bytes, {known.padding * v.tile.dtype.bytes} of padding; vectors of {holds} along the last axis"
                  + ("" if known.bijective else f"; {known.clashes} elements share an address"))
+    if slab:
+        words.append(f"slabs of {slab} elements along the contiguous axis, one after the other")
     words.append(f"cell: byte offset in the tile, which starts at {place.offset if place.offset is not None else 'an address not yet chosen'}")
     index, rows, columns, axes = _shown(v.tile.shape, words)
-    at = addresses(v.tile, [np.maximum(i, 0) for i in index])
+    there = [np.maximum(i, 0) for i in index]
+    at = slab_addresses(v.tile, there, slab) if slab else addresses(v.tile, there)
     bank, exists = at // 4 % banks, index[-1] >= 0
     labels = np.where(exists, (at - (place.offset or 0)).astype(str), "").tolist()
     return _Picture(labels, _colours(bank * len(HUES) // banks, bank * len(HUES) * SHADES // banks % SHADES), rows, columns, axes, words,

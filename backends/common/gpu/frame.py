@@ -12,6 +12,7 @@ from dslc.runtime.abi import fields
 
 from ..arguments import coordinate, launcher_of, locals_of, member, member_names, needed, used, word
 from .nests import Notes
+from .order import ROWS, Order, program_of_block
 from .spread import Spread
 from .tiles import owners
 
@@ -27,9 +28,9 @@ def prepare(kernel: Kernel, scope: Scope, apart: bool = False) -> Notes:
     return notes
 
 
-def frame(kernel: Kernel, scope: Scope, target: str, spell: Spell | None = None) -> dict[str, Any]:
+def frame(kernel: Kernel, scope: Scope, target: str, spell: Spell | None = None, order: Order = ROWS) -> dict[str, Any]:
     """The context of the skeletons.  `spell` gives the text of a program's ops and what the launcher says besides, where that is not all workers'
-    one text; notes are then prepared.
+    one text; notes are then prepared.  `order` of programs, where no schedule says one.
     """
     notes: Notes = scope.notes["gpu"] if spell else prepare(kernel, scope)
     members = fields(kernel)
@@ -45,15 +46,17 @@ def frame(kernel: Kernel, scope: Scope, target: str, spell: Spell | None = None)
     launch_ops = needed([op for op in rest if op.name == "assume"], rest)
     launch, assumptions = launcher_of(scope, prologue, launch_ops, rest)
     coordinates = [c for c in coordinates if word(c["name"], body)]
-    text = "\n".join([before, body, *(c["value"] for c in coordinates)])
+    program = program_of_block(kernel, scope, extents, order) if any(word("program", c["value"]) for c in coordinates) else ""
+    text = "\n".join([before, body, program, *(c["value"] for c in coordinates)])
     launch_text = "\n".join([launch, launched, *extents, *(a["condition"] for a in assumptions)])
     own = "\n".join(declaration for name, declaration in notes.own.values() if word(name, body))
     statuses = [{"number": FIRST_SITE + n, "message": message} for n, (message, _) in enumerate(scope.sites)]
     host = [(name, text) for name, text in locals_of(members, names, kernel, scope) if not text.startswith(("const index_t *",))]
     return {"name": kernel.name, "target": target, "origin": Path(kernel.loc.file).name if kernel.loc else "",
             "fields": [member(f, names[f.kind, f.name]) for f in members], "workers": kernel.attr("workers"), "shared": kernel.attr("shared", 0),
-            "locals": used(locals_, text), "prologue": before if _needed_by(before, body, coordinates) else "", "coordinates": coordinates, "own": own,
-            "worker": word("worker", body + own), "program": any(word("program", c["value"]) for c in coordinates), "body": body,
+            "locals": used(locals_, text), "prologue": before if _needed_by(before, f"{body} {program}", coordinates) else "",
+            "coordinates": coordinates, "own": own,
+            "worker": word("worker", body + own), "program": program, "body": body,
             "launch_locals": used(host, launch_text), "launch_prologue": launch, "assumptions": assumptions, "extents": extents, "statuses": statuses,
             "fails": "fail(status" in body}
 

@@ -65,6 +65,15 @@ def swizzled_offset(layout: Layout, offset: Array) -> Array:
     return offset ^ ((offset >> (base + shift)) & ((1 << bits) - 1)) << base
 
 
+def slab_addresses(tile: TileType, index: Sequence[Array], width: int) -> Array:
+    """The same of a tile of two axes in slabs: `width` elements of its contiguous axis by all of the other one, slab after slab."""
+    assert tile.place is not None
+    inner = tile.strides.index(1)
+    along, across = index[inner], index[1 - inner]
+    plain = along // width * (tile.shape[1 - inner] * width) + across * width + along % width
+    return swizzled_offset(tile.place.layout, plain) * tile.dtype.bytes + (tile.place.offset or 0)
+
+
 def addresses(tile: TileType, index: Sequence[Array]) -> Array:
     """Byte addresses in the arena of a shared tile's elements at `index`, one array for each axis."""
     assert tile.place is not None
@@ -199,7 +208,7 @@ def shared_accesses(kernel: Kernel, model: BankModel, fragments: Fragments) -> l
 
 def _patterns(op: Op, lanes: int) -> Iterator[Pattern]:
     """Of an op whose iteration space is spread: each worker over its slots."""
-    if op.attr("over") is None:
+    if op.attr("over") is None or op.attr("bulk"):           # a bulk copy is no access of workers
         return
     spread, space = Spread.parse(op.attr("over")), space_of(op)
     moved, run = _moved(op, spread)

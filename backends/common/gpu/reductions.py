@@ -38,7 +38,7 @@ def reduction(op: Op, scope: Scope) -> dict[str, Any]:
     along = Over(scope, spread, shape, registers, coordinates, only=[axis], outer=around)
     texts = [along.element(v) for v in inputs]
     lines: list[str] = []
-    value = texts[0]
+    value = texts[0] if texts else ""                       # without operands the body says it all
     if op.bodies:
         lines, (value,) = block(scope, op.bodies[0], inputs, texts, along.coordinate)
     at = along.slot(out, tuple(range(len(shape))))

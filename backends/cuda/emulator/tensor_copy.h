@@ -171,13 +171,16 @@ template <class T> i32 tensor_map(TensorMap *out, int rank, void *address, const
     return 0;
 }
 
-// A line that no coordinate converts to, or a call would fit two of these.
-struct CallLine { i32 number; };
+// A line that no coordinate converts to, or a call would fit two of these. Made with round brackets: within braces g++ takes this file's line.
+struct CallLine {
+    i32 number;
+    constexpr explicit CallLine(i32 number) : number(number) {}
+};
 #define DSLC_TENSOR_COPIES(PARAMETERS, ...)                                                                                                            \
-    template <class T> void tensor_load(Shared<T> to, const TensorMap &map, Shared<u64> barrier, PARAMETERS, CallLine at = CallLine{__builtin_LINE()}) { \
+    template <class T> void tensor_load(Shared<T> to, const TensorMap &map, Shared<u64> barrier, PARAMETERS, CallLine at = CallLine(__builtin_LINE())) { \
         hopper::load(hopper::box_of(map, to.at, "tensor_load", at.number, __VA_ARGS__), barrier, at.number);                                           \
     }                                                                                                                                                  \
-    template <class T> void tensor_store(const TensorMap &map, Shared<T> from, PARAMETERS, CallLine at = CallLine{__builtin_LINE()}) {                 \
+    template <class T> void tensor_store(const TensorMap &map, Shared<T> from, PARAMETERS, CallLine at = CallLine(__builtin_LINE())) {                 \
         hopper::store(hopper::box_of(map, from.at, "tensor_store", at.number, __VA_ARGS__), at.number);                                                \
     }
 #define DSLC_COORDINATES(...) __VA_ARGS__
