@@ -121,6 +121,7 @@ def test_stages(stages: int) -> None:
 
 def test_consumers_and_producers() -> None:
     assert run_gemm(200, 136, 72, schedule={"workers": {"consumers": 1}}).attr("workers") == 128
+    assert run_gemm(300, 136, 72, BM=256, schedule={"workers": {"consumers": 4}}).attr("threads") == 640
     assert run_gemm(200, 136, 72, way="mma", schedule={"workers": {"producers": 0}}).attr("rings") is None
 
 

@@ -187,15 +187,16 @@ def test_a_sum_is_the_left_fragment_of_the_next_product():
 @BRIEF
 @given(grids)
 def test_sums_of_mfma(grid):
-    """16 x 16: row 4 * (lane / 16) + register, column lane % 16 (AMD matrix instruction calculator, CDNA3)."""
+    """16 x 16: row 4 * (lane / 16) + register, column lane % 16 (AMD matrix instruction calculator, CDNA3), of the transposed sum."""
     n = 64 * grid.down * grid.across
     rows, columns = indices(mfma_spread(grid, n, 64))
     for worker in range(0, n, 11):
         wave, lane = divmod(worker, 64)
         for slot in range(grid.high * grid.wide * 4):
             tile, register = divmod(slot, 4)
-            row = (wave // grid.across * grid.high + tile // grid.wide) * 16 + 4 * (lane // 16) + register
-            assert (rows[slot, worker], columns[slot, worker]) == (row, (wave % grid.across * grid.wide + tile % grid.wide) * 16 + lane % 16)
+            row = (wave // grid.across * grid.high + tile // grid.wide) * 16 + lane % 16
+            column = (wave % grid.across * grid.wide + tile % grid.wide) * 16 + 4 * (lane // 16) + register
+            assert (rows[slot, worker], columns[slot, worker]) == (row, column)
 
 
 # ---------------------------------------------------------------- memory
@@ -239,8 +240,8 @@ def test_places_in_memory():
 
 def test_vectors_in_registers():
     assert vector_of_spread(mma_spread(Grid(2, 2, 4, 4), 128), (128, 64)) == 2
-    assert vector_of_spread(mfma_spread(Grid(2, 2, 4, 4), 256, 64), (128, 128)) == 1
-    assert vector_of_spread(mfma_spread(Grid(2, 2, 4, 4), 256, 64).permuted((1, 0)), (128, 128)) == 4
+    assert vector_of_spread(mfma_spread(Grid(2, 2, 4, 4), 256, 64), (128, 128)) == 4
+    assert vector_of_spread(mfma_spread(Grid(2, 2, 4, 4), 256, 64).permuted((1, 0)), (128, 128)) == 1
     assert vector_of_spread(blocked((4, 1024), 128, 4), (4, 1024)) == 4
 
 
@@ -303,7 +304,7 @@ def test_cycles_are_those_that_the_emulator_counts(monkeypatch, target, settings
     model, fragments = module.bank_model(architecture), module.fragments
     # The emulator takes writes for reads, which differ on gfx950 only, and does not count copies that no worker executes.
     rows = shared_accesses(kernel, lambda _writes, at, width: model(False, at, width), lambda op: fragments(op, architecture))
-    rows = [r for r in rows if not r.op.attr("ahead")]
+    rows = [r for r in rows if not r.op.attr("ahead")] if target != "hip:gfx942" else hip_banks.shared_accesses(kernel)   # there workers write what they load
     assert [sum(r.ideal for r in rows), sum(r.actual for r in rows)] == counted[:2].tolist()
 
 

@@ -73,7 +73,7 @@ def frame(kernel: Kernel, scope: Scope) -> Context:
     persistent = "" if schedule.get("grid", "persistent") is False else str(schedule.get("grid", "programs", default="multiprocessors()"))
     program = program_of_block(kernel, scope, context["extents"], _order(kernel), TURN)
     places = ({} if program == TURN else {"program": program}) | {c["name"]: c["value"] for c in context["coordinates"]}
-    return {**context, "blocks": 1, "body": texts["body"], "loading": texts["loading"], "threads": (consumers + 1) * GROUP, "rings": rings,
+    return {**context, "blocks": 1, "body": texts["body"], "loading": texts["loading"], "threads": kernel.attr("threads"), "rings": rings,
             "release": release, "claim": claim, "maps": list(maps.rows.values()), "count": " * ".join(context["extents"]), "group": GROUP,
             "places": _placed(places, texts["body"]), "loading_places": _placed(places, texts["loading"]), "persistent": persistent,
             "turn": "program" if program == TURN else TURN,

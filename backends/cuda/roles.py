@@ -19,7 +19,7 @@ from dslc.schedule import schedule_of
 from ..common.gpu.synchronise import ALIGNMENT, arrange
 from ..common.gpu.tiles import owners
 from .bulk import Box, box_of, loaded_box, slabs
-from .warp_groups import ROWS, sum_spread
+from .warp_groups import GROUP, ROWS, sum_spread
 
 STAGES = 4                  # slots of a ring at most: three copies in flight behind the trip at hand (nvidia.md 5.2)
 BARRIERS = 16               # bytes of a slot's two barriers
@@ -66,7 +66,8 @@ class _Assigner:
         body = self.body(self.old.body, 1, ())
         slots = sum(r.slots for r in self.rings.values())
         rows = tuple((r.name, r.slots, r.bytes) for r in self.rings.values())
-        return replace(self.old, body=body).having(rings=rows, repeated=True, reserved=-(-slots * BARRIERS // ALIGNMENT) * ALIGNMENT)
+        return replace(self.old, body=body).having(rings=rows, repeated=True, threads=(self.old.attr("consumers") + 1) * GROUP,
+                                                    reserved=-(-slots * BARRIERS // ALIGNMENT) * ALIGNMENT)
 
     # ------------------------------------------------------------ which loads share a ring
     def groups(self, body: Body) -> list[list[Op]]:

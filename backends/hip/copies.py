@@ -164,12 +164,12 @@ def staged_loop(op: Op, scope: Scope) -> Context:
     architecture = scope.kernel.attr("architecture")
     name, step = scope.name(index), op.attr("step")
     stage, fetch, keep, left = (scope.fresh(f"{word}_{index.name}") for word in ("stage", "fetch", "keep", "left"))
-    wave = scope.fresh("wave")
+    wave, move = scope.fresh("wave"), scope.fresh(f"move_{index.name}")
     ways = {o: c for o in ahead if o.name == "load" and (c := copy_of(o, architecture, notes.workers)) is not None}
     slots = max(o.into[0].tile.place.slots for o in ways)    # type: ignore[union-attr]
     phased = op.attr("phases", 1) > 1
     ways = {o: replace(c, direct=c.direct and slots > 1 and not phased) for o, c in ways.items()}
-    trip = [o.having(between=f"move_{name}") if phased and o.name == "dot" else o for o in trip]
+    trip = [o.having(between=move) if phased and o.name == "dot" else o for o in trip]
     through = {o.into[0] for o, c in ways.items() if not c.direct}
     rings = _rings([o.result for o in ahead if o.name == "alloc" and slots > 1], scope, stage)
     fetched, kept, held = [], [], []
@@ -193,7 +193,7 @@ def staged_loop(op: Op, scope: Scope) -> Context:
             "stage": stage, "fetch": fetch, "keep": keep, "left": left, "wave": wave, "lanes": notes.lanes, "rings": rings, "held": held,
             "fetched": "\n".join(fetched), "kept": "\n".join(kept),
             "direct": any(c.direct for c in ways.values()),
-            "behind": f"worker >= {notes.workers // 2}", "body": scope.block(Body((), tuple(trip)))}
+            "move": move, "lead": 2 * step, "behind": f"{wave} >= {notes.workers // notes.lanes // 2}", "body": scope.block(Body((), tuple(trip)))}
 
 
 def _rings(places: list[Value], scope: Scope, stage: str) -> list[Context]:

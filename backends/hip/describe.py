@@ -41,8 +41,9 @@ def _dot(op: Op, scope: Scope) -> Context:
     architecture = scope.kernel.attr("architecture")
     assert isinstance(left, Value)
     registers = not is_shared(left)
-    context: Context = {"way": op.attr("way"), "between": op.attr("between", ""), "acc": scope.name(notes.table[into].place), "slots": spread.slots, "clear": len(op.args) == 2,
-                        "registers": registers, "left": scope.name(notes.table[left].place) if registers else operand(left, scope, False),
+    context: Context = {"way": op.attr("way"), "between": op.attr("between", ""), "acc": scope.name(notes.table[into].place), "slots": spread.slots,
+                        "clear": len(op.args) == 2, "registers": registers,
+                        "left": scope.name(notes.table[left].place) if registers else operand(left, scope, False),
                         "right": operand(right, scope, True), "lanes": notes.lanes}
     if context["way"] == "fma":
         _, (high, wide, row_gap, column_gap) = plain_spread(*extents(op)[:2], spread.workers)

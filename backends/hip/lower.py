@@ -53,6 +53,8 @@ def pipeline(kernel: Kernel) -> Kernel:
     phases = schedule_of(kernel).get("workers", "phases", default=1)
     if phases > 1:
         staged = _pipeline.pipeline(kernel, 2, lambda op: copy_of(op, architecture, workers) is not None, limit)
+        check(any(op.attr("stages") for op in walk(staged.body)), f"no loop has loads that run ahead in two slots of {limit} bytes of LDS", loc=kernel.loc)
+        check(workers % (2 * LANES[architecture]) == 0, "two phases take an even number of waves", loc=kernel.loc)
         return replace(staged, body=_phased(staged.body, architecture))
     for slots, room in ((2, limit if architecture in DIRECT_COPY else limit // 2), (1, limit)):
         staged = _pipeline.pipeline(kernel, 2, lambda op: copy_of(op, architecture, workers) is not None, room, slots)
@@ -67,7 +69,8 @@ def _phased(body: Body, architecture: str) -> Body:
     for op in body.ops:
         if op.name == "for" and op.attr("stages"):
             trip = [o for o in split(op)[1] if o.name not in ("alloc", "view", "yield")]
-            check(len(trip) == 1 and trip[0].name == "dot" and trip[0].attr("way") == "mfma" and is_shared(trip[0].args[0]), _ONE_PRODUCT, loc=op.loc)
+            check(len(trip) == 1 and trip[0].name == "dot" and trip[0].attr("way") == "mfma" and all(isinstance(v, Value) and is_shared(v) for v in trip[0].args[:2]),
+                  _ONE_PRODUCT, loc=op.loc)
             types = factors(trip[0], architecture)
             deep = 4 * max(reading(trip[0], architecture, False)) if types else 0
             check(extents(trip[0])[2] == deep, f"a loop in two phases takes {deep} of K in a trip, not {extents(trip[0])[2]}", loc=op.loc)

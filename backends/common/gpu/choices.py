@@ -34,11 +34,12 @@ def chosen(kernel: Kernel) -> list[str]:
     """What was decided for a lowered kernel, a line each: workers, slots of rings, the way of every product."""
     rows = [f"  workers  {kernel.attr('workers')}, {kernel.attr('lanes')} to a warp" + (f", {kernel.attr('threads')} threads with those that only load"
                                                                                       if kernel.attr("threads") else "")]
+    rows += [f"  ring {name}  {slots} slots of {size} bytes" for name, slots, size in kernel.attr("rings", ())]
     for op in walk(kernel.body):
         if op.attr("stages"):
             rows.append(f"  loop {op.bodies[0].params[0].name}  {op.attr('stages')} stages")
         if op.name == "dot":
-            grid = op.attr("grid") or ()
+            grid: tuple[int, ...] = op.attr("grid") or ()
             shared = f", {grid[0]} x {grid[1]} warps with {grid[2]} x {grid[3]} tiles each" if len(grid) == 4 else ""
             where = f"{op.loc.file.rsplit('/', 1)[-1]}:{op.loc.line}: " if op.loc else ""
             rows.append(f"  dot {op.into[0].name}  {where}{op.attr('way')}{shared}")

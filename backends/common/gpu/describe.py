@@ -201,6 +201,6 @@ def _pack(op: Op, scope: Scope) -> Context:
 
 DESCRIBE: dict[str, Callable[[Op, Scope], Context]] = {
     "alloc": _alloc, "view": _view, "barrier": lambda _op, scope: {"sync": notes_of(scope).sync}, "copy": _elements, "full": _elements,
-    "broadcast": _elements, "transpose": _elements, "reshape": _elements, "split": _elements, "iota": _iota, "concat": _concat, "map": _map, "cumsum": _cumsum, "segment_sum": _segment_sum, "take": _take,
-    "pack": _pack, "unpack": _unpack, "cast": cast, "load": load, "store": store,
+    "broadcast": _elements, "transpose": _elements, "reshape": _elements, "split": _elements, "iota": _iota, "concat": _concat,
+    "map": _map, "cumsum": _cumsum, "segment_sum": _segment_sum, "take": _take, "pack": _pack, "unpack": _unpack, "cast": cast, "load": load, "store": store,
     **dict.fromkeys(("sum", "max", "min", "argmax", "argmin"), reduction), **dict.fromkeys(("atomic_add", "atomic_min", "atomic_max"), atomic)}
