@@ -73,8 +73,8 @@ def cuda_rows(architecture: str) -> Iterator[str]:
 
 TEXT = """# What the compilers made of the GPU targets' source
 
-Static figures: read from compiled code by `python bench/machine_code.py`, which wrote this page; nothing here was run on a GPU, and nothing here is a time. The results of the same sources are
-checked under the emulator ([emulator.md](emulator.md)).
+Static figures: read from compiled code by `python bench/machine_code.py`, which wrote this page; nothing here was run on a GPU, and nothing
+here is a time. The results of the same sources are checked under the emulator ([emulator.md](emulator.md)).
 
 ## AMD: {hip}
 
@@ -84,9 +84,17 @@ Main loop: the innermost loop with the most MFMA instructions. VALU: vector arit
 |---|---|---|---|---|---|---|---|
 {hip_table}
 
-Published kernels read the same way, for comparison (clang 22 builds, 2026): HipKittens bf16 GEMM 256x256x64 with 8 waves: gfx950 236 VGPR, no spills, MFMA share 0.42, 0.00 VALU and 0.38 LDS reads
-per MFMA; gfx942 254, none, 0.51, 0.00, 0.38. Triton 3.9, the same shape: gfx942 252, none, 0.44, 0.19, 0.38; gfx950 256, 143 spills, 0.12, 4.16, 0.75. HipKittens attention forward, gfx950:
-d128 236 VGPR, none, 0.11, 5.5, 1.5; causal 232, none, 0.09, 6.6, 1.5; d64 164, none, 0.07, 10.0, 1.5.
+Published kernels read the same way, for comparison (clang 22 builds, 2026):
+
+| kernel | | VGPR | spills | MFMA share | VALU/MFMA | LDS reads/MFMA |
+|---|---|---|---|---|---|---|
+| HipKittens GEMM NT bf16 256x256x64, 8 waves | gfx942 | 254 | 0 | 0.51 | 0.00 | 0.38 |
+| HipKittens GEMM NT bf16 256x256x64, 8 waves | gfx950 | 236 | 0 | 0.42 | 0.00 | 0.38 |
+| Triton 3.9 GEMM bf16 256x256x64 | gfx942 | 252 | 0 | 0.44 | 0.19 | 0.38 |
+| Triton 3.9 GEMM bf16 256x256x64 | gfx950 | 256 | 143 | 0.12 | 4.16 | 0.75 |
+| HipKittens attention bf16 d128 | gfx950 | 236 | 0 | 0.11 | 5.5 | 1.5 |
+| HipKittens attention bf16 d128 causal | gfx950 | 232 | 0 | 0.09 | 6.6 | 1.5 |
+| HipKittens attention bf16 d64 | gfx950 | 164 | 0 | 0.07 | 10.0 | 1.5 |
 
 ## NVIDIA: {cuda}
 

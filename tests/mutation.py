@@ -66,6 +66,7 @@ class Edit:
 # Calls without which memory or time would be out of order.  order_fence and wgmma_hold steer the compiler only, priority and registers_* the speed.
 SYNC = re.compile(r"\b((?:block|wave|group|half|step)_(?:sync|arrive)|copy_async_(?:commit|wait)|wait_copies|barrier_\w+|async_fence"
                   r"|wgmma_(?:fence|commit|wait|finish)|tensor_(?:commit|wait|wait_read)|ring_(?!at\b|barrier\b)\w+)(?=[<(])")
+EACH = {"delete", "weaken", "phase", "swizzle", "transpose", "guard", "reduce"}
 _STEERS = re.compile(r"order_fence|wgmma_hold|priority|registers_|tensor_prefetch")
 _WAIT = re.compile(r"\b(?:\w*wait\w*|wgmma_finish)<(\d+)>")
 _CALL = re.compile(r"\b([A-Za-z_]\w*)(<[^;=]*?>)?\((?=[^)])")
@@ -86,19 +87,31 @@ def function_lines(source: str) -> range:
 
 
 def mutants(source: str) -> list[Mutant]:
-    """Every change, each resulting text once."""
+    """Every change, each resulting text once.
+
+    A statement may be there several times, but for the numbers of names: a loop's body again for its last trips. What orders memory and places in it is
+    changed in all of them, the rest in the last.
+    """
     lines, seen, names = source.splitlines(), {source}, Counter[str]()
-    found = []
+    found, last = [], {likeness(lines, n): n for n in function_lines(source)}
     for n in function_lines(source):
         for e in edits(lines[n]):
             text = lines[n][:e.start] + e.new + lines[n][e.end:]
             whole = "\n".join([*lines[:n], text, *lines[n + 1:]]) + "\n"
-            if whole not in seen:
+            if whole not in seen and (e.kind in EACH or last[likeness(lines, n)] == n):
                 seen.add(whole)
                 name = f"{e.kind}: {shown(lines[n], e)}"
                 names[name] += 1
                 found.append(Mutant(name if names[name] == 1 else f"{name} #{names[name]}", e.kind, n + 1, whole))
     return found
+
+
+def likeness(lines: Sequence[str], n: int) -> tuple[str, ...]:
+    """A line, and of a loop the next one too, without the numbers of names."""
+    texts = [lines[n].strip()]
+    if texts[0].startswith("for ") and texts[0].endswith("{"):
+        texts.append(next(t.strip() for t in lines[n + 1:] if not t.strip().startswith(("#", "//"))))
+    return tuple(re.sub(r"([a-z])_?\d+\b", r"\1", t) for t in texts)
 
 
 def shown(line: str, e: Edit) -> str:
@@ -151,7 +164,7 @@ def guards(line: str) -> Iterator[Edit]:
         yield Edit("guard", m.end(), closing(line, m.end() - 1), "true")
     for m in re.finditer(r"\bwithin\(", line):
         yield Edit("guard", m.start(), closing(line, m.end() - 1) + 1, "true")
-    for m in re.finditer(r"\brun_inside<\w+>\(", line):
+    for m in re.finditer(r"\b(?:run|part)_inside<\w+>\(", line):
         *_, last = pieces(line, m.end() - 1)
         yield Edit("guard", *last, f" {line[slice(*last)].strip()} + 1")
     for m in re.finditer(r"\bselect<\w+>\(", line):
@@ -182,6 +195,8 @@ def constants(line: str) -> Iterator[Edit]:
     inside, brackets = spans_of_templates(line), [*re.finditer(r"\[[^\]]*\]", line)]
     for m in _INTEGER.finditer(line):
         value, before = int(m[0]), line[:m.start()]
+        if re.search(r" [=!]= $", before):           # which one of several does it
+            continue
         if any(a <= m.start() < b for a, b in inside) or value >= _BOUND:
             continue
         if any(b.start() < m.start() < b.end() for b in brackets) and (_DECLARED.match(line) or line[:m.start()].endswith("_stride[")):
@@ -361,7 +376,7 @@ def gemm_call(random: Any, exact: bool, m: int, n: int, k: int) -> Data:
 
 def attention_data(random: Any) -> list[Data]:
     """Whole tiles; two batches, one key and one query past a tile; grouped heads, keys ragged and more than queries, 5 trips before the diagonal."""
-    return [attention_call(random, *sizes) for sizes in ((False, 1, 256, 256, 1, 1), (True, 2, 129, 385, 1, 1), (False, 1, 164, 392, 4, 2))]
+    return [attention_call(random, *sizes) for sizes in ((False, 1, 256, 256, 2, 2), (True, 2, 129, 385, 2, 2), (False, 2, 164, 392, 4, 2))]
 
 
 def attention_call(random: Any, exact: bool, b: int, sq: int, sk: int, h: int, g: int) -> Data:
@@ -383,8 +398,9 @@ def attention_call(random: Any, exact: bool, b: int, sq: int, sk: int, h: int, g
 
 
 def assign_data(random: Any) -> list[Data]:
-    """2 programs, 3 trips over the centroids and 4 along D, one past a tile each; then whole tiles of small integers."""
-    return [assign_call(random, False, 205, 129, 193), assign_call(random, True, 129, 192, 192), assign_call(random, True, 256, 141, 197)]
+    """2 programs, 3 trips over the centroids and 4 along D, one past a tile each; then small integers: whole tiles, 4 programs, one element of D."""
+    return [assign_call(random, False, 205, 129, 193), assign_call(random, True, 129, 192, 192), assign_call(random, True, 385, 141, 197),
+            assign_call(random, True, 256, 70, 1)]
 
 
 def assign_call(random: Any, exact: bool, n: int, k: int, d: int) -> Data:
@@ -425,7 +441,9 @@ class Subject:
         self.kernel, make, self.consts = MAKERS[name]
         self.calls = make(np.random.default_rng(0))
         steered = [self.kernel.steer(target_of(target, "late"), tuple(d.given.values()), self.consts) for d in self.calls]
-        s, self.bindings = steered[0], [x.binding for x in steered]
+        s, self.bindings = min(steered, key=lambda x: (len(x.spec.aligned), sum(len(u) for _, u in x.spec.units))), [x.binding for x in steered]
+        for x in steered:                            # the text takes nothing for granted that a call does not have
+            assert s.spec.aligned <= x.spec.aligned and all({*u} <= {*dict(x.spec.units)[n]} for n, u in s.spec.units), (s.spec, x.spec)
         spec, kernel = lowering.specialised(self.kernel.definition, s.binding.spec, s.binding.holds)
         placed = self.kernel._lowered(kernel, replace(s, spec=spec))
         rendered = lowering.render(s.target.backend, placed)

@@ -69,8 +69,8 @@ def _phased(body: Body, architecture: str) -> Body:
     for op in body.ops:
         if op.name == "for" and op.attr("stages"):
             trip = [o for o in split(op)[1] if o.name not in ("alloc", "view", "yield")]
-            check(len(trip) == 1 and trip[0].name == "dot" and trip[0].attr("way") == "mfma" and all(isinstance(v, Value) and is_shared(v) for v in trip[0].args[:2]),
-                  _ONE_PRODUCT, loc=op.loc)
+            check(len(trip) == 1 and trip[0].attr("way") == "mfma", _ONE_PRODUCT, loc=op.loc)
+            check(all(isinstance(v, Value) and is_shared(v) for v in trip[0].args[:2]), _ONE_PRODUCT, loc=op.loc)
             types = factors(trip[0], architecture)
             deep = 4 * max(reading(trip[0], architecture, False)) if types else 0
             check(extents(trip[0])[2] == deep, f"a loop in two phases takes {deep} of K in a trip, not {extents(trip[0])[2]}", loc=op.loc)
