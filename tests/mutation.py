@@ -362,9 +362,8 @@ def padded(values: Any, to: int, fill: float) -> Any:
 
 
 def gemm_data(random: Any) -> list[Data]:
-    """2 x 2 programs with a trip for one element of K; then integers with sums that bf16 holds: whole tiles, more rows than a band, one element or none."""
-    return [gemm_call(random, *sizes) for sizes in ((False, 205, 133, 257), (True, 129, 256, 256), (True, 1290, 256, 1), (True, 1408, 257, 8),
-                                                    (True, 130, 130, 0))]
+    """2 x 2 programs with a trip for one element of K; then integers with sums that bf16 holds: whole tiles, more rows than a band, one element of K."""
+    return [gemm_call(random, *sizes) for sizes in ((False, 205, 133, 257), (True, 129, 256, 256), (True, 1290, 256, 1), (True, 1408, 257, 8))]
 
 
 def gemm_call(random: Any, exact: bool, m: int, n: int, k: int) -> Data:

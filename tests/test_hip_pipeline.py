@@ -230,3 +230,9 @@ def test_machine_code_of_products(architecture: str, size: int) -> None:
 def test_machine_code_of_attention(architecture: str, depth: int, dtype: Any) -> None:
     code = compiled(f"hip:{architecture}", *attention_lowered(f"hip:{architecture}", depth, dtype))
     assert (code.vgpr_spills, code.scratch_bytes) == (0, 0)
+
+
+def test_rows_too_far_apart_are_refused() -> None:
+    """A worker's offsets within a tile are 32 bits; the launcher says so before anything is touched."""
+    text = gemm_nt.source("hip:gfx942", np.zeros((256, 256), BF16), np.zeros((256, 256), BF16), np.zeros((256, 256), np.float32))
+    assert "if (!(a_stride[0] < 8388608)) return 16;" in text and "if (!(b_stride[0] < 8388608)) return 17;" in text

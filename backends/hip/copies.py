@@ -124,6 +124,10 @@ def window(op: Op, scope: Scope) -> Context:
     row = next(d for d, c in enumerate(coords) if isinstance(c, Span))
     if others:
         rows[0] = scope.say("only_if", scope.say("both", others), rows[0])
+    if a.stride(row) != "1":
+        most = 2 ** 31 // (down * t.dtype.bytes)             # elements between rows: a worker's offsets within a tile are 32 bits of bytes
+        check = scope.say("below", a.stride(row), most), f"load: rows of {a.name} are {most} or more elements apart, too far for one tile"
+        scope.notes["gpu"].checks.setdefault(check, op)
     return {"lets": a.lets, "type": scope.type(t.dtype), "down": down, "across": across, "first": f"{a.name} + ({a.offset()})", "row_step": a.stride(row),
             "rows": rows[0], "columns": rows[1]}
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dslc.ir import Kernel, Op, walk
-from dslc.render import FIRST_SITE, Scope
+from dslc.render import FIRST_SITE, Scope, parenthesised
 from dslc.runtime.abi import fields
 
 from ..arguments import coordinate, launcher_of, locals_of, member, member_names, needed, used, word
@@ -45,6 +45,7 @@ def frame(kernel: Kernel, scope: Scope, target: str, spell: Spell | None = None,
     body, launched = spell(rest) if spell else (scope.body(rest), "")
     launch_ops = needed([op for op in rest if op.name == "assume"], rest)
     launch, assumptions = launcher_of(scope, prologue, launch_ops, rest)
+    assumptions += [{"condition": parenthesised(condition), "status": scope.fails(message, op)} for (condition, message), op in notes.checks.items()]
     coordinates = [c for c in coordinates if word(c["name"], body)]
     program = program_of_block(kernel, scope, extents, order) if any(word("program", c["value"]) for c in coordinates) else ""
     text = "\n".join([before, body, program, *(c["value"] for c in coordinates)])

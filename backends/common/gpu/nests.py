@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from dslc.ir import Const, Operand, Value
+from dslc.ir import Const, Op, Operand, Value
 from dslc.render import Scope, parenthesised
 
 from .spread import Spread
@@ -25,6 +25,7 @@ class Notes:
     lanes: int
     sync: str = ""                                          # how all workers of a program wait for each other
     apart: bool = False                                     # whether other threads than the workers are in the block
+    checks: dict[tuple[str, str], Op] = field(default_factory=dict)     # (condition of a launch, what is wrong if it fails) -> the op that needs it
     own: dict[str, tuple[str, str]] = field(default_factory=dict)   # expression -> (name, declaration) of a worker's own first index
     rings: dict[Value, tuple[str, str]] = field(default_factory=dict)   # place with slots -> names of its ring and of the slot's number
 

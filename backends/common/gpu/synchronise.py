@@ -208,12 +208,13 @@ class _Synchroniser:
 
     def staged(self, op: Op, pending: Pending) -> tuple[list[Op], Pending]:
         """A loop whose loads run ahead has a barrier of its own at the start of each trip, behind which a slot is refilled; the first slots are
-        filled before the loop.
+        filled before the loop.  Of places with one slot, whose loads run ahead in registers, none is.
         """
         ahead, _ = split(op)
         fills = [a for o in ahead for a in self.accesses(o) if a.writes]
+        early = any(o.into[0].tile.place and o.into[0].tile.place.slots > 1 for o in ahead if o.name == "load" and o.into)
         before: list[Op] = []
-        if any(a.conflicts(b) for a in fills for b in pending):
+        if early and any(a.conflicts(b) for a in fills for b in pending):
             before, pending = [Op("barrier", loc=op.loc).having(after="workers", before="load")], frozenset()
         (body,), kept = op.bodies, {o for o in op.bodies[0].ops if o.attr("ahead")}
         ops: list[Op] = []
