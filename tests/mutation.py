@@ -1,6 +1,6 @@
 """Mutation tests of generated GPU source: one change at a time to the text of a kernel's function, which the emulator or numpy must notice.
 
-`mutants(source)` lists the changes, in the order of the text.  `Subject(kernel, target)` is a kernel on inputs that make every guard and every stage
+`mutants.mutants(source)` lists the changes.  `Subject(kernel, target)` is a kernel on inputs that make every guard and every stage
 matter; `run(subjects)` compiles each mutant against the emulator, past the cache, and calls it in every mode until something is found.  As a program:
 
     python tests/mutation.py [KERNEL..] [TARGET..]      survivors, and docs/mutations.md written anew when every pair ran
@@ -14,11 +14,11 @@ import signal
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from functools import partial
+from itertools import groupby
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -34,315 +34,14 @@ from dslc.runtime import lowering
 from dslc.runtime.cache import Entry
 from dslc.runtime.library import Expected
 from dslc.runtime.trial import judge
+from mutants import Mutant, function_lines, mutants
 
 MODES = ("late", "early", "random:1", "random:2")
 KERNELS = ("gemm", "attention", "assign")
 TARGETS = ("cuda:sm_80", "cuda:sm_90a", "hip:gfx942", "hip:gfx950")
+TOGETHER = 8                         # mutants in one library: most of a compilation is headers and what mutants share
 SECONDS = 20.0                       # of one emulated run; a right one takes less than 1
 bf16 = ml_dtypes.bfloat16
-
-
-# ---------------------------------------------------------------- mutants
-@dataclass(frozen=True)
-class Mutant:
-    """One change.  name: the kind, what stood there, what stands there now, and which of several alike; the same for as long as the statement is."""
-
-    name: str
-    kind: str
-    line: int                        # of the source, from 1
-    text: str                        # the whole source
-
-
-@dataclass(frozen=True)
-class Edit:
-    """Columns start..end of a line become `new`."""
-
-    kind: str
-    start: int
-    end: int
-    new: str
-
-
-# Calls without which memory or time would be out of order.  order_fence and wgmma_hold steer the compiler only, priority and registers_* the speed.
-SYNC = re.compile(r"\b((?:block|wave|group|half|step)_(?:sync|arrive)|copy_async_(?:commit|wait)|wait_copies|barrier_\w+|async_fence"
-                  r"|wgmma_(?:fence|commit|wait|finish)|tensor_(?:commit|wait|wait_read)|ring_(?!at\b|barrier\b)\w+)(?=[<(])")
-EACH = {"delete", "weaken", "phase", "swizzle", "transpose", "guard", "reduce"}
-_STEERS = re.compile(r"order_fence|wgmma_hold|priority|registers_|tensor_prefetch")
-_WAIT = re.compile(r"\b(?:\w*wait\w*|wgmma_finish)<(\d+)>")
-_CALL = re.compile(r"\b([A-Za-z_]\w*)(<[^;=]*?>)?\((?=[^)])")
-_INTEGER = re.compile(r"(?<![\w.])\d+(?![\w.])")
-_DECLARED = re.compile(r"\s*(const )?[\w<>, ]+ \w+\[\d+\];")
-_FOR = re.compile(r"for \((\w+) (\w+) = (.+?); \2 < (.+?); (?:\2 \+= (.+?)|\+\+\2)\)")
-_COMMUTES = {"maximum", "minimum", "of", "fma_", "least", "greatest"}
-_SKIP = re.compile(r"\s*(//|#|$|\}|\{)")
-_BOUND = 2 ** 31 - 1                 # ends of i32 and i64, which no tensor of a test comes near
-_SWIZZLED = {"swizzle", "Operand"}   # templates whose last three numbers are a swizzle
-
-
-def function_lines(source: str) -> range:
-    """Indices of the lines of the kernel's function, without its first."""
-    lines = source.splitlines()
-    (start,) = [i for i, text in enumerate(lines) if text.startswith("KERNEL(")]
-    return range(start + 1, next(i for i in range(start, len(lines)) if lines[i] == "}"))
-
-
-def mutants(source: str) -> list[Mutant]:
-    """Every change, each resulting text once.
-
-    A statement may be there several times, but for the numbers of names: a loop's body again for its last trips. What orders memory and places in it is
-    changed in all of them, the rest in the last.
-    """
-    lines, seen, names = source.splitlines(), {source}, Counter[str]()
-    found, last = [], {likeness(lines, n): n for n in function_lines(source)}
-    for n in function_lines(source):
-        for e in edits(lines[n]):
-            text = lines[n][:e.start] + e.new + lines[n][e.end:]
-            whole = "\n".join([*lines[:n], text, *lines[n + 1:]]) + "\n"
-            if whole not in seen and (e.kind in EACH or last[likeness(lines, n)] == n):
-                seen.add(whole)
-                name = f"{e.kind}: {shown(lines[n], e)}"
-                names[name] += 1
-                found.append(Mutant(name if names[name] == 1 else f"{name} #{names[name]}", e.kind, n + 1, whole))
-    return found
-
-
-def likeness(lines: Sequence[str], n: int) -> tuple[str, ...]:
-    """A line, and of a loop the next one too, without the numbers of names."""
-    texts = [lines[n].strip()]
-    if texts[0].startswith("for ") and texts[0].endswith("{"):
-        texts.append(next(t.strip() for t in lines[n + 1:] if not t.strip().startswith(("#", "//"))))
-    return tuple(re.sub(r"([a-z])_?\d+\b", r"\1", t) for t in texts)
-
-
-def shown(line: str, e: Edit) -> str:
-    """The change in its statement: what stood there and what stands there now between marks."""
-    before, after = line[:e.start].lstrip(), line[e.end:]
-    return f"{'..' * (len(before) > 60)}{before[-60:]}[{line[e.start:e.end]} -> {e.new}]{after[:40]}{'..' * (len(after) > 40)}"
-
-
-def edits(line: str) -> Iterator[Edit]:
-    """Every change to one line."""
-    if _SKIP.match(line):
-        return
-    line = line.split("  //")[0]
-    for rule in RULES:
-        yield from rule(line)
-
-
-def synchronisations(line: str) -> Iterator[Edit]:
-    for m in SYNC.finditer(line):
-        end = closing(line, line.index("(", m.start()))
-        if line[end + 1:end + 2] == ";":
-            yield Edit("delete", m.start(), end + 1, "(void)0")
-
-
-def statements(line: str) -> Iterator[Edit]:
-    """A call or an assignment left out."""
-    m = re.search(r"(?:^\s*|\) )((?:[a-z_]\w*)(?:<.*>)?\(.*\)|[a-z_]\w*(?:\[[^=]*\])? = [^;]*);$", line)
-    if m and not SYNC.match(m[1]) and not _STEERS.match(m[1]) and not m[1].startswith("across_"):
-        yield Edit("drop", m.start(1), m.end(1), "(void)0")
-
-
-def waits(line: str) -> Iterator[Edit]:
-    """A wait for fewer, the other phase, or one more transfer expected."""
-    for m in _WAIT.finditer(line):
-        yield Edit("weaken", m.start(1), m.end(1), str(int(m[1]) + 1))
-    for m in re.finditer(r"\bring_release<([1-9]\d*)>", line):
-        yield Edit("weaken", m.start(1), m.end(1), str(int(m[1]) - 1))
-    for m in re.finditer(r"\w+\.(?:slot|parity)\b", line):
-        yield Edit("phase", m.start(), m.end(), f"({m[0]} ^ 1)")
-    for m in re.finditer(r"\bbarrier_wait\(", line):
-        *_, last = pieces(line, m.end() - 1)
-        yield Edit("phase", *last, f"({line[slice(*last)].strip()}) ^ 1")
-    for m in re.finditer(r"\b\w*(?:phase|parity)\w* (\^=|=) ([^;]+);", line):
-        yield Edit("phase", m.start(2), m.end(2), f"({m[2]}) ^ 1")
-
-
-def guards(line: str) -> Iterator[Edit]:
-    """A condition that always holds, an end one further."""
-    for m in re.finditer(r"\bif \((?!true)", line):
-        yield Edit("guard", m.end(), closing(line, m.end() - 1), "true")
-    for m in re.finditer(r"\bwithin\(", line):
-        yield Edit("guard", m.start(), closing(line, m.end() - 1) + 1, "true")
-    for m in re.finditer(r"\b(?:run|part)_inside<\w+>\(", line):
-        *_, last = pieces(line, m.end() - 1)
-        yield Edit("guard", *last, f" {line[slice(*last)].strip()} + 1")
-    for m in re.finditer(r"\bselect<\w+>\(", line):
-        yield Edit("guard", *next(pieces(line, m.end() - 1)), "true")
-
-
-def comparisons(line: str) -> Iterator[Edit]:
-    swapped = {"<": "<=", "<=": "<", ">": ">=", ">=": ">", "==": "!=", "!=": "=="}
-    if not re.search(r"for \(i32 e\d+ ", line):
-        for m in re.finditer(r" ([<>]=?|[=!]=) ", line):
-            yield Edit("compare", m.start(1), m.end(1), swapped[m[1]])
-
-
-def loops(line: str) -> Iterator[Edit]:
-    """First or last trip left out, a step twice as long."""
-    for m in _FOR.finditer(line):
-        step = m[5] or "1"
-        yield Edit("loop", m.start(3), m.end(3), f"({m[3]}) + {step}")
-        yield Edit("loop", m.start(4), m.end(4), f"({m[4]}) - 1")
-        if m[5]:
-            yield Edit("loop", m.start(5), m.end(5), f"2 * {m[5]}")
-
-
-def constants(line: str) -> Iterator[Edit]:
-    """An element or register further, 16 bytes for a place; another digit of a worker's number."""
-    if _FOR.search(line):
-        return
-    inside, brackets = spans_of_templates(line), [*re.finditer(r"\[[^\]]*\]", line)]
-    for m in _INTEGER.finditer(line):
-        value, before = int(m[0]), line[:m.start()]
-        if re.search(r" [=!]= $", before):           # which one of several does it
-            continue
-        if any(a <= m.start() < b for a, b in inside) or value >= _BOUND:
-            continue
-        if any(b.start() < m.start() < b.end() for b in brackets) and (_DECLARED.match(line) or line[:m.start()].endswith("_stride[")):
-            continue
-        if re.search(r"shared_at<\w+>\($", before):
-            yield Edit("offset", m.start(), m.end(), str(value + 16))
-        elif re.search(r"\bworker [^;]*[/%] $", before) or re.search(r"\bworker [/%&] $", before):
-            yield Edit("worker", m.start(), m.end(), str(2 * value))
-        else:
-            yield Edit("offset", m.start(), m.end(), str(value + 1))
-
-
-def signs(line: str) -> Iterator[Edit]:
-    if _FOR.search(line):
-        return
-    for m in re.finditer(r"[\w)\]] ([+-]) [\w(]", line):
-        if not within_brackets(line, m.start(1)):
-            yield Edit("sign", m.start(1), m.end(1), "-" if m[1] == "+" else "+")
-    for m in re.finditer(r"(?<=[(=,] )-(?=[\d_])|(?<=\()-(?=[\d_])", line):
-        yield Edit("sign", m.start(), m.end(), "")
-
-
-def digits(line: str) -> Iterator[Edit]:
-    """The quotient for the rest and the other way round."""
-    for m in re.finditer(r" ([/%]) ", line):
-        yield Edit("digit", m.start(1), m.end(1), "%" if m[1] == "/" else "/")
-    for m in re.finditer(r"\bfloor_(div|mod)\b", line):
-        yield Edit("digit", m.start(1), m.end(1), "mod" if m[1] == "div" else "div")
-
-
-def strides(line: str) -> Iterator[Edit]:
-    """The stride of another dimension; two coordinates of one access exchanged."""
-    for m in re.finditer(r"\w+_stride\[(\d+)\]", line):
-        yield Edit("stride", m.start(1), m.end(1), str(int(m[1]) - 1 if int(m[1]) else 1))
-    for m in re.finditer(r"\b((\w+?)_(\d)(?:_\d+)?) \* \2_stride\[\d\] (?:.*?)\+ (\2_(?!\3)\d(?:_\d+)?)\b", line):
-        yield Edit("exchange", m.start(1), m.end(4), m[4] + line[m.end(1):m.start(4)] + m[1])
-
-
-def transposes(line: str) -> Iterator[Edit]:
-    """Neighbouring numbers of a template exchanged: steps and extents of an operand, the lanes of a reduction; a flag of wgmma turned."""
-    for name, args in templates(line):
-        if "product" in name and not name.startswith("wgmma"):
-            continue
-        for (a, b), (c, d) in pairwise(args):
-            x, y = line[a:b].strip(), line[c:d].strip()
-            if x.isdigit() and y.isdigit() and x != y:
-                yield Edit("transpose", a, d, f"{' ' if line[a] == ' ' else ''}{y}, {x}")
-        if "wgmma" in name or name == "Slabs":
-            for a, b in args:
-                flag = line[a:b].strip()
-                if flag in ("true", "false"):
-                    yield Edit("transpose", a, b, " false" if flag == "true" else " true")
-
-
-def swizzles(line: str) -> Iterator[Edit]:
-    """A swizzle of fewer bits, from or to the bits beside."""
-    for name, args in templates(line):
-        if name in _SWIZZLED and len(args) >= 3 and all(line[a:b].strip().isdigit() for a, b in args[-3:]):
-            for (a, b), change in zip(args[-3:], (-1, 1, 1), strict=True):
-                if int(line[a:b]) + change >= 0:
-                    yield Edit("swizzle", a, b, f"{' ' if line[a] == ' ' else ''}{int(line[a:b]) + change}")
-
-
-def arguments(line: str) -> Iterator[Edit]:
-    """Two neighbouring arguments exchanged, where both are numbers or both operands and the order matters."""
-    for m in _CALL.finditer(line):
-        if m[1] in _COMMUTES or m[1] in ("for", "if", "KERNEL", "run_inside") or SYNC.fullmatch(m[1]):
-            continue
-        args = [*pieces(line, m.end() - 1)]
-        for (a, b), (c, d) in pairwise(args):
-            x, y = line[a:b].strip(), line[c:d].strip()
-            if x != y and sort_of(x) == sort_of(y) != "other":
-                yield Edit("exchange", a, d, f"{' ' if line[a] == ' ' else ''}{y}, {x}")
-
-
-def reductions(line: str) -> Iterator[Edit]:
-    """A reduction over workers left out, or over half of them."""
-    for m in re.finditer(r"\bacross_\w+<", line):
-        yield Edit("reduce", m.start(), closing(line, line.index("(", m.start())) + 1, "(void)0")
-    for name, args in templates(line):
-        if name.startswith("across_"):
-            numbers = [(a, b) for a, b in args if line[a:b].strip().isdigit()]
-            a, b = numbers[1]
-            yield Edit("reduce", a, b, f" {int(line[a:b]) // 2}")
-
-
-def shifts(line: str) -> Iterator[Edit]:
-    """A coordinate of a tensor one further."""
-    m = re.match(r"\s*const index_t \w+_\d(?:_\d+)? = (.+);", line)
-    if m:
-        yield Edit("offset", m.end(1), m.end(1), " + 1")
-
-
-RULES = (synchronisations, statements, waits, guards, comparisons, loops, constants, signs, digits, strides, transposes, swizzles, arguments, reductions,
-         shifts)
-
-
-# ---------------------------------------------------------------- reading a line
-def closing(line: str, at: int) -> int:
-    """Where the bracket at `at` ends."""
-    depth = 0
-    for i in range(at, len(line)):
-        depth += (line[i] in "([{") - (line[i] in ")]}")
-        if depth == 0:
-            return i
-    return len(line) - 1
-
-
-def pieces(line: str, at: int) -> Iterator[tuple[int, int]]:
-    """Columns of each argument of the call whose bracket is at `at`."""
-    depth, angle, start, end = 0, 0, at + 1, closing(line, at)
-    for i in range(at + 1, end):
-        depth += (line[i] in "([{") - (line[i] in ")]}")
-        angle += (line[i] == "<" and line[i - 1] != " ") - (line[i] == ">" and line[i - 1] != " " and angle > 0)
-        if line[i] == "," and depth == 0 and angle == 0:
-            yield start, i
-            start = i + 1
-    if start < end:
-        yield start, end
-
-
-def templates(line: str) -> Iterator[tuple[str, list[tuple[int, int]]]]:
-    """Name and arguments of each template that is called or made."""
-    for m in re.finditer(r"\b(\w+)<((?:[^<>;]|<[^<>]*>)*)>(?=[({])", line):
-        args, start, depth = [], m.start(2), 0
-        for i in range(m.start(2), m.end(2) + 1):
-            depth += (line[i] == "<") - (line[i] == ">" and i < m.end(2))
-            if i == m.end(2) or (line[i] == "," and depth == 0):
-                args.append((start, i))
-                start = i + 1
-        yield m[1], args
-
-
-def spans_of_templates(line: str) -> list[tuple[int, int]]:
-    return [(args[0][0], args[-1][1]) for _, args in templates(line)]
-
-
-def within_brackets(line: str, at: int) -> bool:
-    return line.count("[", 0, at) > line.count("]", 0, at)
-
-
-def sort_of(argument: str) -> str:
-    """number, operand or other."""
-    if re.match(r"Operand<", argument):
-        return "operand"
-    return "other" if re.search(r"_tile|_ring|_stride|[{&\"]|\bcast\b", argument) or argument in ("true", "false") else "number"
 
 
 # ---------------------------------------------------------------- subjects
@@ -454,15 +153,19 @@ class Subject:
     def source(self) -> str:
         return self.files[self.main]
 
-    def build(self, folder: Path, text: str) -> str:
-        """The library of this text in `folder`."""
-        for name, file in self.files.items():
-            (folder / name).write_text(text if name == self.main else file)
-        return self.emulator.compile(folder, self.described["name"])
+    def build(self, folder: Path, texts: Sequence[str]) -> str:
+        """A library in `folder` of several texts that differ in the kernel's function only; the n-th one's launcher is called launch_NAME_n."""
+        name, start = self.described["name"], function_lines(self.source).start - 1
+        heads, parts = texts[0].splitlines()[:start], []
+        for n, text in enumerate(texts):
+            parts.append(re.sub(rf"\b({name}_programs|launch_{name})\b", rf"\1_{n}", "\n".join(text.splitlines()[start:])))
+        for file, content in self.files.items():
+            (folder / file).write_text("\n".join([*heads, *parts, ""]) if file == self.main else content)
+        return self.emulator.compile(folder, name)
 
-    def fault(self, folder: Path, binary: str, modes: Sequence[str] = MODES) -> str:
-        """What the first run that shows anything shows, or ""."""
-        data = {**self.described, "binary": binary, "accesses": {"grid": [], "rows": []}}
+    def fault(self, folder: Path, binary: str, n: int = 0, modes: Sequence[str] = MODES) -> str:
+        """What the first run of the n-th text that shows anything shows, or ""."""
+        data = {**self.described, "name": f"{self.described['name']}_{n}", "binary": binary, "accesses": {"grid": [], "rows": []}}
         entry = Entry("", folder, data)
         plans = [self.kernel._make_plan(self.steered.target, entry, b, len(d.given)) for b, d in zip(self.bindings, self.calls, strict=True)]
         for mode in modes:
@@ -530,28 +233,30 @@ def subject_of(kernel: str, target: str, modes: Sequence[str] = MODES) -> Subjec
     if (kernel, target) not in _subjects:
         subject = Subject(kernel, target)
         with tempfile.TemporaryDirectory(prefix="dslc-mutant-") as folder:
-            wrong = subject.fault(Path(folder), subject.build(Path(folder), subject.source), modes)
+            wrong = subject.fault(Path(folder), subject.build(Path(folder), [subject.source]), modes=modes)
         assert not wrong, f"{kernel} on {target} unchanged: {wrong}"
         _subjects[kernel, target] = subject
     return _subjects[kernel, target]
 
 
-def tried(job: tuple[str, str, Mutant]) -> Result:
-    """One mutant, compiled in a folder of its own and run in a process of its own."""
-    kernel, target, mutant = job
+def tried(job: tuple[str, str, Sequence[Mutant]]) -> list[Result]:
+    """Some mutants of a subject, compiled together in a folder of their own, or one by one if that fails, and each run in a process of its own."""
+    kernel, target, group = job
     subject, start = _subjects[kernel, target], time.perf_counter()
 
-    def result(caught: str, what: str) -> Result:
-        return Result(kernel, target, mutant.name, mutant.kind, mutant.line, caught, what[:300], time.perf_counter() - start)
+    def result(m: Mutant, caught: str, what: str) -> Result:
+        return Result(kernel, target, m.name, m.kind, m.line, caught, what[:300], (time.perf_counter() - start) / len(group))
+    results = []
     with tempfile.TemporaryDirectory(prefix="dslc-mutant-") as folder:
         try:
-            binary = subject.build(Path(folder), mutant.text)
+            binary = subject.build(Path(folder), [m.text for m in group])
         except DslError as e:
-            return result("compiler", str(e))
-        how, what = in_a_process(lambda: subject.fault(Path(folder), binary), 8 * SECONDS)
-    if how != "done":
-        return result(how, what)
-    return result("" if not what else "values" if ": values of" in what or ": written beside" in what else "finding", what)
+            return [result(group[0], "compiler", str(e))] if len(group) == 1 else [r for m in group for r in tried((kernel, target, [m]))]
+        for n, m in enumerate(group):
+            how, what = in_a_process(partial(subject.fault, Path(folder), binary, n), 8 * SECONDS)
+            caught = how if how != "done" else "" if not what else "values" if re.search(": values of|: written beside", what) else "finding"
+            results.append(result(m, caught, what))
+    return results
 
 
 def in_a_process(work: Callable[[], str], seconds: float) -> tuple[str, str]:
@@ -582,8 +287,13 @@ def run(jobs: Sequence[tuple[str, str, Mutant]], processes: int = 2) -> Iterator
     """Every mutant's end, in the order of the jobs."""
     for kernel, target, _ in jobs:
         subject_of(kernel, target)
+    groups = []
+    for (kernel, target), some in groupby(jobs, lambda job: job[:2]):
+        found = [m for _, _, m in some]
+        groups += [(kernel, target, found[n:n + TOGETHER]) for n in range(0, len(found), TOGETHER)]
     with ProcessPoolExecutor(processes, mp_context=get_context("fork")) as pool:
-        yield from pool.map(tried, jobs, chunksize=4)
+        for results in pool.map(tried, groups):
+            yield from results
 
 
 def main(words: Sequence[str]) -> None:

@@ -23,7 +23,7 @@ REASONS: Sequence[tuple[str, str]] = (
      "Equivalent: a direct copy fills a place from its first byte to its last and needs of the operand the swizzle only, not the steps."),
     (r"worker: const i32 at\d+ = worker / 64 \* 32 \+ worker % \[16 -> 32\]",
      "Equivalent: of the workers that share a row the first 16 of a wave store it, whose digit above is 0."),
-    (r"offset: .*peel = .*-\[6[23] -> 6[34]\]",
+    (r"offset: .*(peel = |- SQ\) ).*-\[6[23] -> 6[34]\]",
      "Equivalent: the loop without masks ends a trip earlier at most, and the one with masks does that trip."),
     (r"loop: .*peel|compare: .*peel",
      "Equivalent: the loop without masks ends a trip earlier, and the one with masks does that trip."),
@@ -32,7 +32,7 @@ REASONS: Sequence[tuple[str, str]] = (
     (r"compare: for \(index_t \w+ = .*\[< -> <=\]",
      "Equivalent: one trip more multiplies zeros, which the loads bring from outside a tensor (past the last centroid infinity, which is never the "
      "least)."),
-    (r"(guard|compare|offset): if \(.*0.* < [KD]",
+    (r"(guard|compare|offset): if \(.*0.* (<|\[< -> <=\]) [KD]",
      "Equivalent: without a trip the code below waits for nothing and gives back nothing."),
     (r"transpose: .*(Operand|Window|Slabs)<(const )?\w+,\[",
      "Equivalent: the extents of an operand are read by products that take single elements only; this one takes whole fragments, and reads only "

@@ -5,7 +5,8 @@ import mutation
 import pytest
 import survivors
 from dslc.backends.common.emulation import Emulator
-from mutation import KERNELS, TARGETS, Mutant, mutants, subject_of
+from mutants import Mutant, mutants
+from mutation import KERNELS, TARGETS, subject_of
 
 if not any(row["found"] for row in Emulator("cuda").report()):
     pytest.skip("no C++ compiler", allow_module_level=True)

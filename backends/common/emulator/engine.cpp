@@ -367,10 +367,9 @@ static void begin_block(i64 block) {
     m.stopped = false;
     for (i32 w = 0; w < m.launch.workers; ++w) {
         Fiber &f = m.fibers[w];
-        if (!f.stack) {
+        if (!f.stack)
             f.stack = new_stack();
-            f.known.prepare();
-        }
+        f.known.prepare();
         f.known.clear();
         f.known.seen.common = &m.seen_common, f.known.fenced.common = &m.fenced_common;
         f.clock = tick;
@@ -451,7 +450,7 @@ static void restart_clock() {
     forget(m.seen_common.at, max_components * 5);
     forget(m.fenced_common.at, max_components * 5);
     forget(m.joined);
-    for (i32 w = 0; w < max_workers && m.fibers[w].stack; ++w)
+    for (i32 w = 0; w < max_workers && m.fibers[w].known.seen.at; ++w)
         forget(m.fibers[w].known);
     for (EventState *e : m.events)
         forget(e->known);
@@ -560,4 +559,12 @@ EXPORTED int64_t dslc_emulator_report(char *out, int64_t size) {
     free(text.chars.data);
     return length;
 }
-EXPORTED void dslc_emulator_end(void) { pthread_mutex_unlock(&session); }
+EXPORTED void dslc_emulator_end(void) {
+    // A stack and its guard page are two mappings, of which a process has 65530 (vm.max_map_count of Linux): hundreds of loaded kernels would use them up.
+    for (i32 w = 0; machine.fibers && w < max_workers; ++w) {
+        if (machine.fibers[w].stack)
+            munmap(machine.fibers[w].stack, stack_bytes);
+        machine.fibers[w].stack = nullptr;
+    }
+    pthread_mutex_unlock(&session);
+}

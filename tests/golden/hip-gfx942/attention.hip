@@ -173,7 +173,6 @@ KERNEL(256, 1) void attention_programs(PARAMETER attention_launch launched) {
   f32 acc2[32];  // of 128 x 64
   #pragma unroll
   for (i32 e0 = 0; e0 < 32; ++e0) acc2[e0] = acc[e0];
-  block_sync();
   Vector<bf16, 8> k_tile_ahead2[2];
   const auto k_tile_ahead2_at = [=](i32 e) { return Spot{at0 + e * 32, at1}; };
   Vector<bf16, 4> v_tile_ahead2[4];
@@ -317,10 +316,14 @@ KERNEL(256, 1) void attention_programs(PARAMETER attention_launch launched) {
 
 extern "C" DSLC_EXPORT int32_t launch_attention(const attention_arguments *packed, void *stream) {
   const attention_arguments &arguments = *packed;
+  const int64_t *const k_stride = arguments.k_stride;
+  const int64_t *const v_stride = arguments.v_stride;
   const index_t B = arguments.B;
   const index_t SQ = arguments.SQ;
   const index_t H = arguments.H;
 
+  if (!(k_stride[1] < 16777216)) return 16;
+  if (!(v_stride[1] < 16777216)) return 17;
   if (floor_div<index_t>(SQ + 127, 128) <= 0) return 0;
   if (H <= 0) return 0;
   if (B <= 0) return 0;

@@ -89,10 +89,14 @@ KERNEL(256, 1) void gemm_programs(PARAMETER gemm_launch launched) {
 
 extern "C" DSLC_EXPORT int32_t launch_gemm(const gemm_arguments *packed, void *stream) {
   const gemm_arguments &arguments = *packed;
+  const int64_t *const a_stride = arguments.a_stride;
+  const int64_t *const b_stride = arguments.b_stride;
   const index_t B = arguments.B;
   const index_t M = arguments.M;
   const index_t N = arguments.N;
 
+  if (!(a_stride[1] < 8388608)) return 16;
+  if (!(b_stride[1] < 16777216)) return 17;
   if (floor_div<index_t>(M + 127, 128) <= 0) return 0;
   if (floor_div<index_t>(N + 127, 128) <= 0) return 0;
   if (B <= 0) return 0;

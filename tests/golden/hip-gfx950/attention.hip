@@ -307,10 +307,14 @@ KERNEL(256, 1) void attention_programs(PARAMETER attention_launch launched) {
 
 extern "C" DSLC_EXPORT int32_t launch_attention(const attention_arguments *packed, void *stream) {
   const attention_arguments &arguments = *packed;
+  const int64_t *const k_stride = arguments.k_stride;
+  const int64_t *const v_stride = arguments.v_stride;
   const index_t B = arguments.B;
   const index_t SQ = arguments.SQ;
   const index_t H = arguments.H;
 
+  if (!(k_stride[1] < 16777216)) return 16;
+  if (!(v_stride[1] < 16777216)) return 17;
   if (floor_div<index_t>(SQ + 127, 128) <= 0) return 0;
   if (H <= 0) return 0;
   if (B <= 0) return 0;
