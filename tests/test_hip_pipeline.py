@@ -133,12 +133,12 @@ def test_every_barrier_of_two_phases_is_needed(tmp_path: Path) -> None:
     lines = subject.source.splitlines()
     barriers = [n for n, line in enumerate(lines) if re.search(r"\b(step|half)_sync\(\)", line)]
     assert len(barriers) == 5
-    assert subject.fault(tmp_path, subject.build(tmp_path, subject.source)) == ""
+    assert subject.fault(tmp_path, subject.build(tmp_path, [subject.source])) == ""
     for n in barriers:
         folder = tmp_path / str(n)
         folder.mkdir()
         text = "\n".join([*lines[:n], re.sub(r"\b(step|half)_sync\(\)", "(void)0", lines[n]), *lines[n + 1:]])
-        assert subject.fault(folder, subject.build(folder, text)), lines[n]
+        assert subject.fault(folder, subject.build(folder, [text])), lines[n]
 
 
 @pytest.mark.parametrize("target, message", [("hip:gfx950", "takes 32 of K in a trip, not 64"), ("hip:gfx942", "no loop has loads that run ahead")])
