@@ -40,7 +40,6 @@ MODES = ("late", "early", "random:1", "random:2")
 KERNELS = ("gemm", "attention", "assign")
 TARGETS = ("cuda:sm_80", "cuda:sm_90a", "hip:gfx942", "hip:gfx950")
 TOGETHER = 8                         # mutants in one library: most of a compilation is headers and what mutants share
-QUICK = '#pragma GCC optimize("O0")'   # in place of the first line, a comment: compiling takes longer than running
 SECONDS = 20.0                       # of one emulated run; a right one takes less than 1
 bf16 = ml_dtypes.bfloat16
 
@@ -160,7 +159,7 @@ class Subject:
     def build(self, folder: Path, texts: Sequence[str]) -> str:
         """A library in `folder` of several texts that differ in the kernel's function only; the n-th one's launcher is called launch_NAME_n."""
         name, start = self.described["name"], function_lines(self.source).start - 1
-        heads, parts = [QUICK, *texts[0].splitlines()[1:start]], []
+        heads, parts = texts[0].splitlines()[:start], []
         for n, text in enumerate(texts):
             parts.append(re.sub(rf"\b({name}_programs|launch_{name})\b", rf"\1_{n}", "\n".join(text.splitlines()[start:])))
         for file, content in self.files.items():

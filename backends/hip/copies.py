@@ -44,8 +44,10 @@ def turned_spread(shape: tuple[int, ...], size: int, workers: int) -> tuple[Spre
     """
     k, n = shape
     down = min(16, k // HIGH)
+    if not down:
+        return None
     for run in (LINE // size, LINE // size // 2):
-        if not k or k % (HIGH * down) or n % run or workers % down or run * size < 4:
+        if k % (HIGH * down) or n % run or workers % down or run * size < 4:
             continue
         side = min(workers // down, n // run)
         deeper = workers // (down * side)
