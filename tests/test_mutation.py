@@ -58,6 +58,7 @@ def sample() -> list[tuple[str, str, Mutant]]:
     return jobs
 
 
+@pytest.mark.long
 def test_sample() -> None:
     known = survivors.documented(survivors.DOCUMENT.read_text())
     for r in mutation.run(sample()):
