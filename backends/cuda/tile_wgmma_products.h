@@ -38,11 +38,13 @@ template <i32 slots> DSLC_WORKER void ring_take(Ring<slots> &r DSLC_AT) {
     barrier_wait(r.full + r.slot, r.parity);
     ++r.held;
 }
-// Gives back all slots taken but the last `kept`, and goes on to the next slot.
+// Gives back all slots taken but the last `kept`, and goes on to the next slot. One lane says so for its warp, when no other is still waiting for the
+// slot to be full: by then it might be full again, with the other parity.
 template <i32 kept, i32 slots> DSLC_WORKER void ring_release(Ring<slots> &r, i32 worker DSLC_AT) {
     DSLC_FROM
     if (r.held > kept) {
         const i32 last = r.slot - kept;
+        wave_sync();
         if (worker % 32 == 0) barrier_arrive(Ring<slots>::empty(r) + (last < 0 ? last + slots : last));
         --r.held;
     }
@@ -52,6 +54,7 @@ template <i32 kept, i32 slots> DSLC_WORKER void ring_release(Ring<slots> &r, i32
 template <i32 slots> DSLC_WORKER void ring_drain(Ring<slots> &r, i32 worker DSLC_AT) {
     DSLC_FROM
     if (r.held == 0) return;
+    wave_sync();
     if (worker % 32 == 0) barrier_arrive(Ring<slots>::empty(r) + (r.slot == 0 ? slots - 1 : r.slot - 1));
     r.held = 0;
 }
