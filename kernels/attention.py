@@ -1,11 +1,15 @@
 """Attention, forward: any number of query heads to a key head, causal, sliding window, log-sum-exp out.  Backward and paged caches are elsewhere."""
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from dslc import const, schedule, tile, tile_function, tile_kernel
+from dslc.runtime.arrays import Array
 from dslc.runtime.library import Example, Expected, Given
+
+from .results import described, new_array
 
 INF, LOG2E, LN2 = float("inf"), 1.4426950408889634, 0.6931471805599453
 
@@ -70,12 +74,54 @@ def attention(q: "T[B, SQ, H, D]", k: "T[B, SK, G, D]", v: "T[B, SK, G, DV]", o:
 
 
 # ---------------------------------------------------------------- host
-def flash_attention(q: Any, k: Any, v: Any, *, scale: float | None = None, causal: bool = False, window: int = 0, **consts: Any) -> tuple[Any, Any]:
-    """(o, lse) of numpy arrays shaped as `attention` says; `scale` defaults to D^-1/2.  Raises DslError if shapes do not fit."""
-    b, sq, h, d = q.shape
-    o, lse = np.empty((b, sq, h, v.shape[-1]), q.dtype), np.empty((b, h, sq), np.float32)
-    attention(q, k, v, o, lse, d ** -0.5 if scale is None else scale, causal=causal, window=window, **consts)
-    return o, lse
+def flash_attention(q: Any, k: Any, v: Any, *, causal: bool = False, window: int = 0, scale: float | None = None, return_lse: bool = False, out: Any = None,
+                    **consts: Any) -> Any:
+    """o[b, i, h] = sum_j w_ij v[b, j, g] / sum_j w_ij, w_ij = exp(scale q[b, i, h].k[b, j, g]) over the keys j that i sees, g = h // (H / G).
+
+    Shapes: q (B, SQ, H, D), k (B, SK, G, D), v (B, SK, G, DV), result (B, SQ, H, DV); any strides, so x.transpose(1, 2) of (B, H, S, D) is no copy.
+    G divides H: 1 is multi-query, H plain attention.  Dtypes: one of f32, f16, bf16 for all; the result is of that, f32 inside.
+    causal: query i sees keys up to i + SK - SQ (aligned at the end, as FlashAttention; torch's is_causal aligns at the start, the same where SQ = SK).
+    window > 0: and of those only the last `window`, with or without causal: keys above i + SK - SQ - window.  A query without a key gives 0.
+    scale: D^-1/2 by default.  return_lse: (o, lse) with lse[b, h, i] = log sum_j w_ij, (B, H, SQ) f32, -inf without a key.
+    out: where the result goes, of q's dtype, any strides, apart from the inputs.  Arrays are numpy, torch or any that kernels take; results are of q's kind.
+    Further names are constants of the kernel (BM, BN: tiles of queries and keys) or `target`.
+    Error: each weight within 2^-18 + 2^-21 max|score| relative and, for f16 and bf16, rounded once more (2^-11, 2^-8); then that of the result's dtype.
+    Source: FlashAttention-2 (Dao, arXiv:2307.08691), algorithm 1; no S x S matrix is made.
+    Raises TypeError for what is no array, ValueError for ranks, shapes, dtypes and a negative window.
+    """
+    a = described(q=q, k=k, v=v)
+    b, sq, h, d, sk, dv = _sizes(a)
+    if not isinstance(window, (int, np.integer)) or window < 0:
+        raise ValueError(f"window must be an int of 0 (none) or more, got {window!r}")
+    if out is None:
+        out = new_array(q, (b, sq, h, dv), a["q"].dtype)
+    else:
+        given = described(out=out)["out"]
+        if (given.shape, given.dtype) != ((b, sq, h, dv), a["q"].dtype):
+            raise ValueError(f"out must be {(b, sq, h, dv)} of {a['q'].dtype}, got {given.shape} of {given.dtype}")
+    lse = new_array(q, (b, h, sq), "f32")
+    if sq < 64 and a["q"].device == "cpu":
+        consts = {"BM": max(1, 1 << (sq - 1).bit_length() if sq else 1), **consts}
+    if sk:
+        attention(q, k, v, out, lse, float(d ** -0.5 if scale is None else scale), causal=bool(causal), window=int(window), **consts)
+    else:
+        out[...], lse[...] = 0, -INF
+    return (out, lse) if return_lse else out
+
+
+def _sizes(a: Mapping[str, Array]) -> tuple[int, ...]:
+    """B, SQ, H, D, SK, DV; ValueError if the arguments do not fit together."""
+    shapes = ", ".join(f"{n} {x.shape} {x.dtype}" for n, x in a.items())
+    if any(len(x.shape) != 4 for x in a.values()):
+        raise ValueError(f"expected q (B, SQ, H, D), k (B, SK, G, D), v (B, SK, G, DV), got {shapes}")
+    if len({x.dtype for x in a.values()}) > 1 or a["q"].dtype not in ("f32", "f16", "bf16"):
+        raise ValueError(f"expected one of f32, f16, bf16 for all, got {shapes}")
+    (b, sq, h, d), (_, sk, g, _), dv = a["q"].shape, a["k"].shape, a["v"].shape[3]
+    if a["k"].shape != (b, sk, g, d) or a["v"].shape != (b, sk, g, dv):
+        raise ValueError(f"q, k and v do not fit together: {shapes}")
+    if d < 1 or dv < 1 or g < 1 or h % g:
+        raise ValueError(f"D and DV must be 1 or more and the {h} heads of q a multiple of the {g} of k: {shapes}")
+    return b, sq, h, d, sk, dv
 
 
 # ---------------------------------------------------------------- reference
@@ -113,6 +159,8 @@ def _operations(n: Any) -> float:
 for _target in ("cuda", "hip"):
     schedule(attention, target=_target, consts={"BM": 64, "BN": 32})
     schedule(attention, target=_target, when="T == bf16 or T == f16", consts={"BM": 128, "BN": 64})
+# Scores of 64 x 64 f32 for each vector core: a dozen such tiles live in its UB at once.
+schedule(attention, target="ascend", consts={"BM": 128, "BN": 64})
 
 
 EXAMPLES = {"attention": Example({"B": 1, "SQ": 1024, "SK": 1024, "H": 4, "G": 4, "D": 64, "DV": 64}, _reference, {"T": "f32"}, {"scale": 0.125},

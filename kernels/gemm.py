@@ -1,12 +1,16 @@
 """Matrix products: with an epilogue, batched, int8 with scales, and split along K for few rows.  Grouped and quantised products are elsewhere."""
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import numpy as np
 from dslc import const, schedule, tile, tile_function, tile_kernel
+from dslc.errors import check
+from dslc.runtime.arrays import as_array
 from dslc.runtime.library import Example, Expected, Given
+from dslc.runtime.trial import threads
+
+from .results import dtype_name, new_array
 
 # Tile sizes measured with bench/gemm.py on two cores of an AMD EPYC (Zen 3, 32 KiB L1, 512 KiB L2 each): 256 is 5 to 12 % faster than 128 from
 # 512 to 2048, and a packed panel of 256 x 256 f32 fills half of L2.  int8 is as fast with 128, which gives four times the programs.
@@ -45,6 +49,9 @@ def bias_silu(acc, bias, cols):
     """t sigmoid(t), t = acc + bias"""
     t = bias_add(acc, bias, cols)
     return t * tile.sigmoid(t)
+
+
+ACTIVATIONS = {"relu": bias_relu, "gelu": bias_gelu, "silu": bias_silu}
 
 
 # ---------------------------------------------------------------- kernels
@@ -123,23 +130,34 @@ def tile_sizes(m: int, n: int, k: int, threads: int) -> dict[str, int]:
     return {"BM": bm, "BN": bn, "BK": 64 if m == 1 else max(16, min(BLOCK, 1 << max(k - 1, 0).bit_length()))}
 
 
-def matmul(a: Any, b: Any, bias: Any = None, *, out: Any = None, dtype: Any = None, splits: int = 1, **consts: Any) -> Any:
-    """The product (M, N) of a (M, K) and b (K, N), numpy arrays, in `dtype` (default: a's; i32 for integers).
+def matmul(a: Any, b: Any, bias: Any = None, *, activation: str | None = None, out: Any = None, dtype: Any = None, splits: int = 1, **consts: Any) -> Any:
+    """activation(a @ b + bias), a (M, K), b (K, N), any strides; numpy, torch or what else kernels take, and the result (M, N) of a's kind.
 
-    A bias (N) of f32 is added unless `epilogue` says otherwise.  `splits` > 1 divides K among programs (no epilogue then).  Tile sizes follow
-    the shape unless constants give them.
-    Raises DslError if shapes or dtypes do not fit.
+    Dtypes: a and b one of f64, f32, f16, bf16, f8 or 8-bit integers; the result a's, but i32 for integers, unless `dtype` or `out` says otherwise.
+    bias (N) f32.  activation: "relu", "gelu" (by tanh) or "silu", applied before the result is rounded; an `epilogue` among the constants goes before both.
+    splits > 1 divides K among programs, for few rows (floats, no epilogue).  Tile sizes follow the shape unless constants give them.
+    Error: (K + 8) 2^-23 sum_k |a||b| before the activation (f64: 2^-52), whose slope is below 1.13, then the result's rounding; integers exact.
+    Raises DslError if shapes or dtypes do not fit, ValueError for an unknown activation.
     """
-    integral = a.dtype.kind in "iu"
-    c = np.empty((a.shape[0], b.shape[1]), dtype or (np.int32 if integral else a.dtype)) if out is None else out
+    x, y = as_array(a), as_array(b)
+    check(len(x.shape) == len(y.shape) == 2 and x.shape[1] == y.shape[0], f"matmul: expected a (M, K) and b (K, N), got {x.shape} and {y.shape}")
+    if activation not in (None, *ACTIVATIONS):
+        raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)} or None, got {activation!r}")
+    m, n = x.shape[0], y.shape[1]
+    integral = x.dtype[0] in "iu"
+    c = new_array(a, (m, n), dtype_name(dtype) if dtype is not None else "i32" if integral else x.dtype) if out is None else out
     if splits > 1:
-        part = np.empty((splits, *c.shape), np.float32)
+        check(not integral and bias is None and activation is None, f"matmul: {splits} splits go with floats, without bias and activation", hint="splits=1")
+        part = new_array(a, (splits, m, n), "f32")
         gemm_split(a, b, part, **consts)
         add_splits(part, c)
         return c
-    accumulator = tile.i32 if integral else tile.f64 if a.dtype == np.float64 else tile.f32
-    sizes = tile_sizes(*c.shape, a.shape[1], int(os.environ.get("DSLC_THREADS") or 0) or len(os.sched_getaffinity(0)))
-    gemm(a, b, c, bias, **{"ACC": accumulator, **sizes, **({} if bias is None else {"epilogue": bias_add}), **consts})
+    if activation is not None and bias is None:
+        bias = new_array(a, (n,), "f32")
+        bias[...] = 0
+    epilogue = identity if bias is None else bias_add if activation is None else ACTIVATIONS[activation]
+    accumulator = tile.i32 if integral else tile.f64 if x.dtype == "f64" else tile.f32
+    gemm(a, b, c, bias, **{"ACC": accumulator, **tile_sizes(m, n, x.shape[1], threads()), "epilogue": epilogue, **consts})
     return c
 
 
@@ -205,6 +223,11 @@ for _target in ("cuda", "hip"):
         schedule(_kernel, target=_target, when="T == bf16 or T == f16", consts={"BM": 128, "BN": 128, "BK": 64})
     schedule(gemm_int8, target=_target, consts={"BM": 128, "BN": 128, "BK": 64})
     schedule(gemm_split, target=_target, consts={"BK": 64})
+# A sum of 128 x 256 fills the 128 KiB of L0C; its operands lie twice in L1.
+for _kernel in (gemm, gemm_batched):
+    schedule(_kernel, target="ascend", consts={"BM": 128, "BN": 128, "BK": 64})
+    schedule(_kernel, target="ascend", when="T == bf16 or T == f16", consts={"BM": 128, "BN": 256, "BK": 128})
+schedule(gemm_int8, target="ascend", consts={"BM": 128, "BN": 128, "BK": 128})
 
 _SQUARE = {"M": 1024, "K": 1024, "N": 1024}
 EXAMPLES = {

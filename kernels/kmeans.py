@@ -1,11 +1,16 @@
-"""Flash k-means: assignment with an online argmin, centroid sums over sorted ids in a fixed order or by atomics, Lloyd's whole iteration."""
+"""Flash k-means: assignment with an online argmin, centroid sums over sorted ids in a fixed order or by atomics, Lloyd's whole iteration, an estimator."""
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 from dslc import const, tile, tile_kernel
 from dslc.runtime.library import Example, Expected, Given
+from dslc.runtime.trial import threads
+
+from .estimator import FLOATS, Batches, Estimator, check_finite, exception_class, feature_names, random_from, table, weights_of
+from .kmeans_passes import add_rows, distances, kmeans_plusplus, moments, probabilities, squared_distances
 
 INF = float("inf")
 
@@ -22,17 +27,17 @@ def row_squares(x: "T[N, D]", out: "f32[N]", *, BN: const = 64, BD: const = 64):
 
 
 @tile_kernel
-def assign(x: "T[N, D]", c: "T[K, D]", c_squared: "f32[K]", ids: "i32[N]", score: "f32[N]", *, BN: const = 128, BK: const = 64, BD: const = 64):
+def assign(x: "T[N, D]", c: "T[K, D]", c_squared: "U[K]", ids: "i32[N]", score: "U[N]", *, BN: const = 128, BK: const = 64, BD: const = 64):
     """ids[i] = argmin_k |c_k|^2 - 2 x_i.c_k, the lowest k on ties; |x|^2 is the same for all k and is left out.  Rows of NaN get 0.
 
-    Shapes: x (N, D), c (K, D), c_squared (K), ids, score (N).  The N x K scores are never stored.
-    Error: of a score, 2 (D + 8) 2^-23 sum |x||c| + 2^-23 |score|; ids may differ where two scores are closer than that.
+    Shapes: x (N, D), c (K, D), c_squared (K), ids, score (N).  The N x K scores are never stored.  U accumulates: f32, or f64 for f64.
+    Error: of a score, 2 (D + 8) 2^-23 sum |x||c| + 2^-23 |score| (f64: 2^-52); ids may differ where two scores are closer than that.
     """
     i = tile.grid(tile.cdiv(N, BN))
-    best = tile.full((BN,), INF, tile.f32)
+    best = tile.full((BN,), INF, U)
     who = tile.zeros((BN,), tile.i32)
     for k in tile.range(0, K, BK):
-        acc = tile.zeros((BN, BK), tile.f32)
+        acc = tile.zeros((BN, BK), U)
         for d in tile.range(0, D, BD):
             acc = tile.dot(tile.load(x, ((i * BN, BN), (d, BD))), tile.load(c, ((k, BK), (d, BD))).T, acc)
         s = tile.fma(acc, -2.0, tile.load(c_squared, (k, BK), pad=INF)[None, :])
@@ -146,6 +151,276 @@ def cluster_sums(x: Any, perm: Any, sorted_ids: Any, k: int, ordered: bool = Tru
     return sums, counts
 
 
+def origin_form(centers: Any, origin: Any) -> Any:
+    """What `assign` takes for |c|^2 so that it ranks x - origin by its distance to c while x itself is passed: |c|^2 + 2 origin.c, from f64.
+
+    |x - o - c|^2 = |x - o|^2 + |c|^2 + 2 o.c - 2 x.c; the first term is the same for all c.  Beside centring the data, which takes a copy, the
+    rounding of a score grows by the factor |x| / |x - origin|, as that of the data itself has.
+    """
+    c = centers.astype(np.float64)
+    with np.errstate(over="ignore"):                            # an infinity of f32 shows in the scores
+        return (c * c + 2 * origin.astype(np.float64) * c).sum(1).astype(centers.dtype)
+
+
+def sweep(rows: Batches, weight: Any, centers: Any, origin: Any, labels: Any, sums: Any = None, totals: Any = None) -> bool:
+    """One pass over the rows: `labels` (N) i32 becomes the nearest of `centers` (K, D), which are relative to `origin` (D); True if one changed.
+
+    With sums (K, D) and totals (K), f64, the weighted rows less origin and the weights of each cluster are added to them: rows sorted by label are
+    cut into pieces, pieces summed, and sums of pieces added, all in an order that only the batches decide.
+    ValueError if a row has a NaN or an infinity or its scores overflow.
+    """
+    form, changed, kind = origin_form(centers, origin), False, np.uint16 if len(centers) <= 1 << 16 else np.int32
+    for start, stop, block in rows:
+        ids, score = np.empty(stop - start, np.int32), np.empty(stop - start, centers.dtype)
+        assign(block, centers, form, ids, score)
+        if not np.isfinite(score).all():
+            check_finite(block)
+            raise ValueError(f"squared distances are larger than {centers.dtype} can hold; scale X")
+        changed = changed or not np.array_equal(ids, labels[start:stop])
+        labels[start:stop] = ids
+        if sums is not None:
+            w = None if weight is None else weight[start:stop]
+            totals += np.bincount(ids, w, len(totals))
+            perm = np.argsort(ids.astype(kind), kind="stable").astype(np.int32)         # 16 bits: numpy sorts them by radix
+            add_rows(block, w, origin, perm, ids[perm], sums)
+    return changed
+
+
+def total_inertia(rows: Batches, weight: Any, centers: Any, origin: Any, labels: Any) -> float:
+    """The weighted sum of squared distances to the labels' centres: terms in the data's dtype, their sum in f64."""
+    square = squared_distances(rows, centers, origin, labels)
+    return float(np.sum(square if weight is None else square * weight, dtype=np.float64))
+
+
+def same_clusters(a: Any, b: Any, k: int) -> bool:
+    """Whether two labellings, each 0..k-1, differ by names only."""
+    pairs = np.unique(a.astype(np.int64) * k + b)
+    return len(pairs) == len(np.unique(a)) == len(np.unique(b))
+
+
+class KMeans(Estimator):
+    """K-means by Lloyd's iteration (Lloyd, 1982), with scikit-learn's parameters, attributes, convergence tests and random draws.
+
+    n_clusters   K.
+    init         "k-means++" (greedy, 2 + log K candidates), "random" (rows without replacement), an array (K, D), or a callable
+                 init(X, n_clusters, random_state=) that returns one.
+    n_init       starts, the best of which counts; "auto" is 1, but 10 for "random" and a callable.
+    max_iter     Lloyd iterations at most.  The fit ends when no label changes, or when the squared moves of all centres add up to no more than
+    tol          times the mean variance of the columns.
+    random_state None (numpy's global state), an int or a RandomState.
+    empty_cluster  "relocate": an empty cluster takes the row farthest from its centre (a further pass over the data, in that iteration only);
+                 where all rows are on their centres it goes to the heaviest cluster's centre, with a ConvergenceWarning.  "keep": it stays where it was.
+    deterministic  True: the same bits on any number of threads.  Sums are never made by atomics: rows are added in an order that the batches
+                 decide.  False lets batches grow with the threads where there are many of them (above 64 for most shapes).
+    batch_size   rows that one call of the kernels takes; None is 16 MiB of them, 2^18 at most.
+    init_size    rows drawn for "k-means++" and "random"; None is all of them, but of a np.memmap 64 MiB, or 4 K if that is more.
+
+    Data: (N, D) float32 stays float32; float64 and everything else is computed in float64 throughout.  An array in memory is used where it lies (copied
+    only to change dtype or to make it C-contiguous); a np.memmap is read batch by batch, the next one by a thread, and never held as a whole.
+    Memory beyond the data: at most 40 bytes a row (labels 4; the rest while starts are drawn or several are compared), about three times a batch, and a few
+    K x D in f64; never N x K.
+    sample_weight: not negative, finite; for an array or callable `init` it does not touch the start.
+
+    Attributes: cluster_centers_ (K, D), labels_ (N) i32, inertia_, n_iter_, n_features_in_, feature_names_in_ (of data frames with names);
+    after partial_fit counts_ (K) f64 and n_steps_.
+    Error: scores as `assign` with c relative to the mean of the data; sums f64 of rows rounded once; inertia_ (D + 4) 2^-23 relative (f64: 2^-52).
+    Raises ValueError for parameters and data that do not fit, NaN and infinities; TypeError for sparse data; NotFittedError.
+    """
+
+    def __init__(self, n_clusters: int = 8, *, init: Any = "k-means++", n_init: Any = "auto", max_iter: int = 300, tol: float = 1e-4, random_state: Any = None,
+                 empty_cluster: str = "relocate", deterministic: bool = False, batch_size: Any = None, init_size: Any = None) -> None:
+        self.n_clusters, self.init, self.n_init, self.max_iter, self.tol, self.random_state = n_clusters, init, n_init, max_iter, tol, random_state
+        self.empty_cluster, self.deterministic, self.batch_size, self.init_size = empty_cluster, deterministic, batch_size, init_size
+
+    # ------------------------------------------------------------ the interface
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Any:
+        """Cluster the rows of X (N, D); y is ignored.  A ConvergenceWarning if fewer than K clusters have rows."""
+        rows, k = self._rows(X, first=True), self.n_clusters
+        if len(rows.array) < k:
+            raise ValueError(f"n_samples={len(rows.array)} should be >= n_clusters={k}.")
+        weight, random = weights_of(sample_weight, len(rows.array), rows.dtype), random_from(self.random_state)
+        mean, variance = moments(rows)
+        origin, tolerance, best = mean.astype(rows.dtype), float(variance.mean()) * self.tol, None
+        for _ in range(self._starts()):
+            found = self._lloyd(rows, weight, origin, self._start(rows, weight, random) - origin, tolerance)
+            if best is None or (found[1] < best[1] and not same_clusters(found[0], best[0], k)):
+                best = found
+        assert best is not None
+        self.labels_, self.inertia_, centers, self.n_iter_ = best
+        self.cluster_centers_ = centers + origin
+        for name in ("counts_", "n_steps_"):
+            vars(self).pop(name, None)
+        distinct = int(np.count_nonzero(np.bincount(self.labels_, minlength=k)))
+        if distinct < k:
+            warnings.warn(f"Number of distinct clusters ({distinct}) found smaller than n_clusters ({k}). Possibly due to duplicate points in X.",
+                          exception_class("ConvergenceWarning"), stacklevel=2)
+        return self
+
+    def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Any:
+        """One step of mini-batch k-means (Sculley, WWW 2010) with X (N, D) as the batch: each centre becomes the mean of all rows it was ever given.
+
+        The first call, which needs K rows or an array as `init`, makes the start from its own rows.  labels_ and inertia_ are of this batch by the new centres.
+        Nothing is reassigned: a centre that gets no rows stays.
+        """
+        first = not hasattr(self, "n_steps_")
+        rows = self._rows(X, first=first)
+        weight = weights_of(sample_weight, len(rows.array), rows.dtype)
+        if first:
+            if len(rows.array) < self.n_clusters and (isinstance(self.init, str) or callable(self.init)):
+                raise ValueError(f"n_samples={len(rows.array)} should be >= n_clusters={self.n_clusters}.")
+            moments(rows)                                       # for its check of the values
+            self.cluster_centers_, self.counts_, self.n_steps_ = self._start(rows, weight, random_from(self.random_state)), np.zeros(self.n_clusters), 0
+        centers, origin = self._relative(rows.dtype)
+        labels, sums, totals = np.full(len(rows.array), -1, np.int32), np.zeros(centers.shape), np.zeros(len(centers))
+        sweep(rows, weight, centers, origin, labels, sums, totals)
+        counts = self.counts_ + totals
+        moved = (centers * self.counts_[:, None] + sums) / np.where(counts > 0, counts, 1)[:, None]
+        centers = np.where(totals[:, None] > 0, moved, centers).astype(self.cluster_centers_.dtype)
+        self.cluster_centers_, self.counts_, self.n_steps_ = centers + origin.astype(centers.dtype), counts, self.n_steps_ + 1
+        self.labels_, self.inertia_ = self._labelled(rows, weight)
+        return self
+
+    def predict(self, X: Any) -> Any:
+        """The nearest centre of each row of X (N, D), the lowest on ties: (N) i32."""
+        return self._labelled(self._rows(X), None, inertia=False)[0]
+
+    def transform(self, X: Any) -> Any:
+        """The distance of each row of X (N, D) to each centre: (N, K) of X's dtype."""
+        rows = self._rows(X)
+        centers, origin = self._relative(rows.dtype)
+        out = np.empty((len(rows.array), len(centers)), rows.dtype)
+        for start, stop, block in rows:
+            check_finite(block)
+            distances(block, origin, centers, out[start:stop])
+        return out
+
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+        """Minus the weighted sum of squared distances of the rows of X to their nearest centres."""
+        rows = self._rows(X)
+        return -self._labelled(rows, weights_of(sample_weight, len(rows.array), rows.dtype))[1]
+
+    def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> Any:
+        """labels_ of fit(X)."""
+        return self.fit(X, sample_weight=sample_weight).labels_
+
+    def fit_transform(self, X: Any, y: Any = None, sample_weight: Any = None) -> Any:
+        """fit(X), then transform(X)."""
+        return self.fit(X, sample_weight=sample_weight).transform(X)
+
+    def get_feature_names_out(self, input_features: Any = None) -> Any:
+        """kmeans0, kmeans1, ..: the columns of transform."""
+        self._check_fitted("cluster_centers_")
+        return np.asarray([f"{type(self).__name__.lower()}{k}" for k in range(len(self.cluster_centers_))], dtype=object)
+
+    # ------------------------------------------------------------ its parts
+    def _rows(self, x: Any, first: bool = False) -> Batches:
+        """X in batches: float32 where X and the centres are, else float64.  Parameters and columns are checked."""
+        self._check_parameters()
+        if not first:
+            self._check_fitted("cluster_centers_")
+        names, x = feature_names(x), table(x)
+        self._check_features(names, x.shape[1], first)
+        dtype = x.dtype if x.dtype in FLOATS else np.dtype(np.float64)
+        if not first:
+            dtype = np.result_type(dtype, self.cluster_centers_)
+        most = max(1, (16 << 20) // (x.shape[1] * dtype.itemsize)) // 1024 * 1024
+        size = self.batch_size or max(1024, min(most, 1 << 18), 0 if self.deterministic else 1024 * threads())
+        return Batches(x, dtype, size)
+
+    def _check_parameters(self) -> None:
+        counts = {"n_clusters": self.n_clusters, "max_iter": self.max_iter} | {n: v for n, v in (("batch_size", self.batch_size), ("init_size", self.init_size))
+                                                                               if v is not None} | ({} if self.n_init == "auto" else {"n_init": self.n_init})
+        for name, value in counts.items():
+            if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 1:
+                raise ValueError(f"{name} must be an int of 1 or more, got {value!r}")
+        if not self.tol >= 0:
+            raise ValueError(f"tol must be 0 or more, got {self.tol!r}")
+        if isinstance(self.init, str) and self.init not in ("k-means++", "random"):
+            raise ValueError(f"init must be 'k-means++', 'random', an array or a callable, got {self.init!r}")
+        if self.empty_cluster not in ("relocate", "keep"):
+            raise ValueError(f"empty_cluster must be 'relocate' or 'keep', got {self.empty_cluster!r}")
+
+    def _starts(self) -> int:
+        """How many starts; a RuntimeWarning if several were asked for and an array is the start."""
+        given = not isinstance(self.init, str) and not callable(self.init)
+        if self.n_init == "auto":
+            return 1 if given or (isinstance(self.init, str) and self.init == "k-means++") else 10
+        if given and self.n_init != 1:
+            warnings.warn(f"Explicit initial center position passed: performing only one init in KMeans instead of n_init={self.n_init}.", RuntimeWarning,
+                          stacklevel=3)
+        return 1 if given else self.n_init
+
+    def _start(self, rows: Batches, weight: Any, random: Any) -> Any:
+        """Centres (K, D) to begin with, in the data's dtype."""
+        x, k = rows.array, self.n_clusters
+        if not isinstance(self.init, str):
+            made = self.init(x, k, random_state=random) if callable(self.init) else self.init
+            centers = np.array(made, rows.dtype, order="C")
+            if centers.shape != (k, x.shape[1]):
+                wrong = f"match the number of clusters {k}" if centers.shape[:1] != (k,) else f"match the number of features of the data {x.shape[1]}"
+                raise ValueError(f"The shape of the initial centers {centers.shape} does not {wrong}.")
+            if not np.isfinite(centers).all():
+                raise ValueError("the initial centers contain NaN or infinity")
+            return centers
+        size = self.init_size
+        if size is None and isinstance(x, np.memmap):
+            size = max((64 << 20) // (x.shape[1] * rows.dtype.itemsize), 4 * k)
+        if isinstance(x, np.memmap) or (size is not None and size < len(x)):
+            drawn = np.arange(len(x)) if size >= len(x) else np.sort(random.randint(0, len(x), max(size, k)))
+            x, weight = rows.take(drawn), None if weight is None else weight[drawn]
+        if self.init == "random":
+            return x[random.choice(len(x), size=k, replace=False, p=probabilities(weight, len(x)))]
+        return kmeans_plusplus(x, k, sample_weight=weight, random_state=random)[0]
+
+    def _lloyd(self, rows: Batches, weight: Any, origin: Any, centers: Any, tolerance: float) -> tuple[Any, float, Any, int]:
+        """(labels, inertia, centres, iterations) from centres relative to origin."""
+        labels, strict = np.full(len(rows.array), -1, np.int32), False
+        steps = 0
+        while steps < self.max_iter and not strict:
+            steps += 1
+            sums, totals = np.zeros(centers.shape), np.zeros(len(centers))
+            strict = not sweep(rows, weight, centers, origin, labels, sums, totals)
+            new = self._averaged(rows, weight, origin, centers, labels, sums, totals)
+            moved = float(((new - centers).astype(np.float64) ** 2).sum())
+            centers = new
+            if moved <= tolerance and not strict:
+                break
+        if not strict:
+            sweep(rows, weight, centers, origin, labels)
+        return labels, total_inertia(rows, weight, centers, origin, labels), centers, steps
+
+    def _averaged(self, rows: Batches, weight: Any, origin: Any, centers: Any, labels: Any, sums: Any, totals: Any) -> Any:
+        """The new centres of an iteration, of sums and totals, which empty clusters change."""
+        empty = np.flatnonzero(totals == 0)
+        stay = centers
+        if len(empty) and self.empty_cluster == "relocate":
+            square = squared_distances(rows, centers, origin, labels)
+            if square.max() > 0:
+                far = np.argpartition(square, -len(empty))[:-len(empty) - 1:-1]
+                for k, i, x in zip(empty, far, rows.take(far) - origin, strict=True):
+                    w = 1.0 if weight is None else float(weight[i])
+                    sums[labels[i]] -= x.astype(np.float64) * w
+                    totals[labels[i]] -= w
+                    sums[k], totals[k] = x.astype(np.float64) * w, w
+            heaviest = int(np.argmax(totals))
+            stay = np.broadcast_to((sums[heaviest] / totals[heaviest]).astype(centers.dtype), centers.shape)
+        mean = (sums / np.where(totals > 0, totals, 1)[:, None]).astype(centers.dtype)
+        return np.where(totals[:, None] > 0, mean, stay)
+
+    def _relative(self, dtype: Any) -> tuple[Any, Any]:
+        """(centres less origin, origin), the origin the mean of the centres."""
+        centers = self.cluster_centers_.astype(dtype)
+        origin = centers.mean(0, dtype=np.float64).astype(dtype)
+        return centers - origin, origin
+
+    def _labelled(self, rows: Batches, weight: Any, inertia: bool = True) -> tuple[Any, float]:
+        """Labels by the fitted centres, and the inertia."""
+        centers, origin = self._relative(rows.dtype)
+        labels = np.full(len(rows.array), -1, np.int32)
+        sweep(rows, None, centers, origin, labels)
+        return labels, total_inertia(rows, weight, centers, origin, labels) if inertia else 0.0
+
+
 # ---------------------------------------------------------------- reference
 def _squares_reference(given: Given, _got: Given) -> dict[str, Expected]:
     out = (given["x"].astype(np.float64) ** 2).sum(1)
@@ -183,7 +458,7 @@ def _update_reference(given: Given, got: Given) -> dict[str, Expected]:
 
 EXAMPLES = {
     "row_squares": Example({"N": 65536, "D": 64}, _squares_reference, {"T": "f32"}),
-    "assign": Example({"N": 16384, "K": 256, "D": 64}, _assign_reference, {"T": "f32"}, prepare=_prepare_assign,
+    "assign": Example({"N": 16384, "K": 256, "D": 64}, _assign_reference, {"T": "f32", "U": "f32"}, prepare=_prepare_assign,
                       operations=lambda n: 2.0 * n["N"] * n["K"] * n["D"]),
     "update_atomic": Example({"N": 65536, "K": 256, "D": 64}, _update_reference, {"T": "f32"}, prepare=_sort),
 }

@@ -17,7 +17,9 @@ SMALL = {"M": 37, "N": 52, "K": 70, "B": 2, "S": 3, "SQ": 41, "SK": 50, "H": 4, 
 BLOCKS = {"BM": 16, "BN": 32, "BK": 16, "BD": 16, "BR": 4, "CHUNK": 64}
 SIZES: dict[str, dict[str, int]] = {"assign": {"N": 203, "K": 37}, "update_atomic": {"N": 300, "K": 7}, "row_squares": {"N": 50}, "row_cumsum": {"N": 201},
                                     "copy": {"N": 201}, "scale": {"N": 201}, "add": {"N": 201}, "triad": {"N": 201}, "histogram": {"N": 1000},
-                                    "w4a16": {"K": 256, "NG": 2}, "dequantise_all": {"K": 256, "NG": 2}, "update_runs": {"N": 300, "BN": 32, "P": 10}}
+                                    "w4a16": {"K": 256, "NG": 2}, "dequantise_all": {"K": 256, "NG": 2}, "update_runs": {"N": 300, "BN": 32, "P": 10},
+                                    "column_sums": {"N": 203, "P": 1}, "own_distance": {"N": 203, "K": 37}, "distances": {"N": 61, "K": 37},
+                                    "potentials": {"N": 203, "C": 3, "P": 7, "BN": 32}}
 WITH_EXAMPLE = [n for n, k in library().items() if example_of(k) is not None]
 
 
@@ -75,6 +77,27 @@ def test_matmul():
     np.testing.assert_array_equal(products.matmul(i8, i8.T), i8.astype(np.int32) @ i8.T.astype(np.int32))
 
 
+def test_matmul_with_activations_and_other_arrays():
+    a, b, bias = normal(37, 71), normal(71, 45, seed=1), normal(45, seed=2)
+    t = a @ b
+    for name, f in {"relu": lambda t: np.maximum(t, 0), "silu": lambda t: t / (1 + np.exp(-t))}.items():
+        np.testing.assert_allclose(products.matmul(a, b, bias, activation=name), f(t + bias), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(products.matmul(a, b, activation="relu"), np.maximum(t, 0), rtol=1e-4, atol=1e-4)
+    assert products.matmul(a.astype(np.float16), b.astype(np.float16), dtype=np.float32).dtype == np.float32
+    for wrong, message in (({"activation": "tanh"}, "activation must be one of relu, gelu, silu or None"), ({"splits": 2, "bias": bias}, "without bias")):
+        with pytest.raises((ValueError, DslError), match=message):
+            products.matmul(a, b, **wrong)
+    with pytest.raises(DslError, match=r"expected a \(M, K\) and b \(K, N\), got \(37, 71\) and \(37, 71\)"):
+        products.matmul(a, a)
+    with pytest.raises(TypeError, match="results are not made of complex64"):
+        products.matmul(a, b, dtype=np.complex64)
+    torch = pytest.importorskip("torch")
+    got = products.matmul(torch.from_numpy(a).bfloat16(), torch.from_numpy(b).bfloat16(), torch.from_numpy(bias), activation="gelu", dtype=torch.float32)
+    wide = torch.from_numpy(a).bfloat16().float() @ torch.from_numpy(b).bfloat16().float() + torch.from_numpy(bias)
+    torch.testing.assert_close(got, torch.nn.functional.gelu(wide, approximate="tanh"), rtol=1e-4, atol=1e-4)
+    assert products.matmul(torch.from_numpy(a), torch.from_numpy(b), splits=2, BK=16).shape == (37, 45)
+
+
 @pytest.mark.parametrize("threads", [1, 2, 64])
 @pytest.mark.parametrize(("m", "n"), [(0, 0), (1, 1), (1, 4096), (5, 33), (4096, 64), (1024, 1024)])
 def test_tile_sizes(m, n, threads):
@@ -85,9 +108,9 @@ def test_tile_sizes(m, n, threads):
 
 def test_flash_attention_sees_what_it_should():
     q, k, v = normal(1, 20, 2, 16), normal(1, 30, 1, 16, seed=1), normal(1, 30, 1, 16, seed=2)
-    o, lse = flash_attention(q, k, v, causal=True, BM=16, BN=16)
+    o, lse = flash_attention(q, k, v, causal=True, return_lse=True, BM=16, BN=16)
     k[0, 11:], v[0, 11:] = 99, np.nan                        # the first query sees keys 0..10
-    first, first_lse = flash_attention(q[:, :1], k[:, :11], v[:, :11], BM=16, BN=16)
+    first, first_lse = flash_attention(q[:, :1], k[:, :11], v[:, :11], return_lse=True, BM=16, BN=16)
     np.testing.assert_allclose(o[:, :1], first, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(lse[:, :, :1], first_lse, rtol=1e-5, atol=1e-6)
 

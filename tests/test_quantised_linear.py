@@ -1,0 +1,155 @@
+"""QuantisedLinear: rounding of weights, the formats of GPTQ and AWQ, products against numpy in f64 and torch, splits, sizes, wrong arguments."""
+from __future__ import annotations
+
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import pytest
+from dslc.kernels.quantised_gemm import AWQ, QuantisedLinear, pack_gptq, splits_for, unpack_columns
+
+UNITS = {"float32": 2.0 ** -24, "float16": 2.0 ** -11, "bfloat16": 2.0 ** -8}
+OURS = {"float32": "f32", "float16": "f16", "bfloat16": "bf16"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quickly_compiled():
+    """-O1: half the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DSLC_CXX_FLAGS", "-O1")
+        yield
+
+
+def normal(*shape: int, seed: int = 0) -> Any:
+    return np.random.default_rng(seed).standard_normal(shape, np.float32)
+
+
+def bits_of(words: Any, order: tuple[int, ...]) -> Any:
+    """Integers (R, 8 C) as words (R, C), field f of a word being column 8 c + order[f]: the reference code's loop."""
+    out = np.zeros((words.shape[0], words.shape[1] // 8), np.uint32)
+    for f, column in enumerate(order):
+        out |= words[:, column::8].astype(np.uint32) << np.uint32(4 * f)
+    return out.view(np.int32)
+
+
+@pytest.mark.parametrize("sym", [True, False])
+@pytest.mark.parametrize(("k", "group"), [(256, 128), (192, 128), (104, 32), (104, -1), (64, 16)])
+def test_rounding_of_weights(k, group, sym):
+    w = normal(40, k) + 0.5
+    layer = QuantisedLinear.from_float(w, group, sym)
+    step = np.repeat(layer.scale.astype(np.float32), layer.group, 0)[:k].T
+    got = layer.dequantise()
+    assert (layer.out_features, layer.in_features) == got.shape == (40, k) and (layer.zero is None) == sym
+    assert (np.abs(got - w) <= step * (0.5 + 7.5 * 2.0 ** -11 + (0.5 if not sym else 0))).all()
+    assert np.abs(got - w).mean() < 0.3 * step.mean()
+    zero = 8 if sym else np.repeat(layer.zero, layer.group, 0)[:k].T.astype(int)
+    q = np.rint(got / np.where(step, step, 1)) + zero
+    assert q.min() >= (1 if sym else 0) and q.max() <= 15
+
+
+@pytest.mark.parametrize("dtype", UNITS)
+@pytest.mark.parametrize(("shape", "sym", "bias", "splits"), [((1, 256), True, False, None), ((3, 5, 256), False, True, None), ((37, 256), True, True, 2)])
+def test_products(dtype, shape, sym, bias, splits):
+    given = normal(40, seed=2) if bias else None
+    layer = QuantisedLinear.from_float(normal(40, 256), sym=sym, bias=given)
+    x = normal(*shape, seed=1).astype(getattr(ml_dtypes, dtype, dtype))
+    y = layer(x, splits=splits)
+    w = layer.dequantise(OURS[dtype]).astype(np.float64)
+    want = x.astype(np.float64) @ w.T + (0 if given is None else given)
+    error = 270 * 2.0 ** -23 * (np.abs(x.astype(np.float64)) @ np.abs(w).T + 3) + UNITS[dtype] * np.abs(want)
+    assert y.dtype == x.dtype and y.shape == (*shape[:-1], 40) and (np.abs(y.astype(np.float64) - want) <= error).all()
+    exact = QuantisedLinear.from_float(normal(40, 256), sym=sym).dequantise()
+    assert np.abs(w - exact).max() <= 2 * UNITS[dtype] * np.abs(exact).max()
+
+
+@pytest.mark.parametrize("dtype", UNITS)
+def test_torch(dtype):
+    torch = pytest.importorskip("torch")
+    kind = getattr(torch, dtype)
+    linear = torch.nn.Linear(256, 48)
+    layer = QuantisedLinear.from_float(linear.weight, 64, bias=linear.bias)
+    x = torch.from_numpy(normal(2, 7, 256)).to(kind)
+    y = layer(x)
+    w = torch.from_numpy(layer.dequantise(OURS[dtype]).astype(np.float32))
+    want = torch.nn.functional.linear(x.float(), w, linear.bias)
+    assert isinstance(y, torch.Tensor) and y.dtype == kind and y.shape == (2, 7, 48)
+    torch.testing.assert_close(y.float(), want, rtol=2 * UNITS[dtype] + 1e-5, atol=1e-4)
+    assert (want - linear(x.float())).abs().max() < 0.2                 # what 4 bits cost
+    assert torch.equal(QuantisedLinear.from_float(linear.weight.to(torch.bfloat16), 64)(x[:0]), x.new_empty((0, 7, 48)))
+
+
+def test_gptq():
+    random = np.random.default_rng(0)
+    q, zero, scale = random.integers(0, 16, (256, 40)), random.integers(1, 16, (4, 40)), random.uniform(0.01, 0.1, (4, 40)).astype(np.float16)
+    x, bias = normal(5, 256), normal(40, seed=1)
+    stored = bits_of(zero - 1, tuple(range(8)))
+    w = (q - np.repeat(zero, 64, 0)) * np.repeat(scale.astype(np.float32), 64, 0)
+    layer = QuantisedLinear.from_gptq(pack_gptq(q).view(np.int32), stored, scale, np.arange(256) // 64, bias)
+    np.testing.assert_array_equal(layer.dequantise().T, w)
+    np.testing.assert_allclose(layer(x), x @ w + bias, rtol=1e-4, atol=1e-3)
+    again = QuantisedLinear.from_gptq(pack_gptq(q).view(np.int32), bits_of(zero, tuple(range(8))), scale, zero_offset=0)
+    np.testing.assert_array_equal(again.dequantise().T, w)
+    rows = random.permutation(256)                                      # row r of the weights is in group g_idx[r]
+    acted = QuantisedLinear.from_gptq(pack_gptq(q[rows]).view(np.int32), stored, scale, rows // 64)
+    np.testing.assert_array_equal(acted.dequantise().T, w[rows])
+    np.testing.assert_allclose(acted(x), x @ w[rows], rtol=1e-4, atol=1e-3)
+    torch = pytest.importorskip("torch")
+    np.testing.assert_array_equal(acted(torch.from_numpy(x)).numpy(), acted(x))
+    with pytest.raises(ValueError, match="g_idx does not put 64 rows"):
+        QuantisedLinear.from_gptq(pack_gptq(q).view(np.int32), stored, scale, np.arange(256) % 3)
+
+
+def test_gptq_zero_of_sixteen():
+    """A stored zero of 15 is a zero of 16 in the usual format."""
+    q, scale = np.arange(128).reshape(16, 8) % 16, np.ones((1, 8), np.float16)
+    layer = QuantisedLinear.from_gptq(pack_gptq(q).view(np.int32), bits_of(np.full((1, 8), 15), tuple(range(8))), scale)
+    np.testing.assert_array_equal(layer.dequantise().T, q - 16)
+
+
+def test_awq():
+    random = np.random.default_rng(1)
+    q, zero, scale = random.integers(0, 16, (128, 40)), random.integers(0, 16, (2, 40)), random.uniform(0.01, 0.1, (2, 40)).astype(np.float16)
+    layer = QuantisedLinear.from_awq(bits_of(q, AWQ), bits_of(zero, AWQ), scale)
+    w = (q - np.repeat(zero, 64, 0)) * np.repeat(scale.astype(np.float32), 64, 0)
+    np.testing.assert_array_equal(layer.dequantise().T, w)
+    x = normal(3, 128)
+    np.testing.assert_allclose(layer(x), x @ w, rtol=1e-4, atol=1e-3)
+    torch = pytest.importorskip("torch")
+    same = QuantisedLinear.from_awq(*(torch.from_numpy(v) for v in (bits_of(q, AWQ), bits_of(zero, AWQ), scale)))
+    np.testing.assert_array_equal(same.words, layer.words)
+
+
+def test_packing():
+    q = np.random.default_rng(0).integers(0, 16, (3, 24))
+    for order in (AWQ, tuple(range(8))):
+        np.testing.assert_array_equal(unpack_columns(bits_of(q, order), order), q)
+
+
+def test_splits():
+    assert splits_for(1, 4096, 4096, 128, 2, 1, 128) == 1               # 32 programs for 2 threads
+    assert splits_for(1, 256, 4096, 128, 2, 1, 128) == 2 and splits_for(1, 128, 4096, 128, 64, 1, 128) == 8
+    assert splits_for(0, 128, 4096, 128, 2, 1, 128) >= 1 and splits_for(1, 128, 128, 128, 64, 1, 128) == 1
+    layer, x = QuantisedLinear.from_float(normal(40, 1024)), normal(1, 1024)
+    for splits in (1, 3, 8):
+        np.testing.assert_allclose(layer(x, splits=splits), x @ layer.dequantise().T, rtol=1e-4, atol=1e-3)
+
+
+def test_sizes():
+    layer = QuantisedLinear.from_float(normal(128, 1024), bias=normal(128))
+    assert layer.nbytes == 128 * 1024 // 2 + 8 * 128 * 2 + 128 * 4 and 4.1 < layer.bits < 4.2
+    assert repr(layer) == "QuantisedLinear(in_features=1024, out_features=128, group=128, sym=True, bias=True)"
+
+
+def test_wrong_arguments():
+    layer = QuantisedLinear.from_float(normal(40, 64), 32)
+    for make, message in ((lambda: QuantisedLinear.from_float(normal(40, 63)), "K a multiple of 8, got .40, 63"),
+                          (lambda: QuantisedLinear.from_float(normal(40, 64) * np.nan), "NaN"),
+                          (lambda: QuantisedLinear.from_float(normal(40, 64), 24), "group 24"),
+                          (lambda: QuantisedLinear.from_float(normal(40, 64) * np.float32(1e8)), "too large"),
+                          (lambda: QuantisedLinear.from_float(normal(40, 64), bias=normal(3)), r"bias must be \(40,\)"),
+                          (lambda: QuantisedLinear(layer.words, layer.scale, group=64), r"scale must be \(1, 40\) for weights \(40, 64\)"),
+                          (lambda: layer(normal(3, 65)), r"x: expected \(.., 64\), got \(3, 65\)"), (lambda: layer(normal(3, 64).astype(float)), "got f64")):
+        with pytest.raises(ValueError, match=message):
+            make()
+    with pytest.raises(TypeError, match="x: expected an array, found list"):
+        layer([1.0] * 64)
