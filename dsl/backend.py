@@ -47,6 +47,8 @@ class Backend:
     schedule: the target's own choices for a kernel in the value form and an architecture; it depends on nothing else.
     control: the text of a "for", "while" or "if" that common macros cannot say, else None.  macro_files: later ones win.
     inspect: what the machine code in a build's folder uses.  draw: a tile's layout as SVG.  stream: the launcher's parameters after the arguments in C.
+    cost: what a launch should take by documented rates, for a placed kernel, dims, scalars and an architecture; it has a text and `as_data`.
+    trace: what an emulated run recorded, as the text of a file with this suffix.
     """
 
     name: str
@@ -67,10 +69,13 @@ class Backend:
     architectures: tuple[str, ...] = ()
     here: Callable[[], str] = str                           # the architecture of this machine's device, "" where there is none
     emulator: Callable[[str], Toolchain] | None = None
+    modes: str = r"late|early|random(:\d+)?"                 # of emulation, a pattern
     schedule: Callable[[Kernel, str], Schedule] | None = None
     control: Callable[[Op, Any], str | None] | None = None
     inspect: Callable[[Path, Kernel, str], str] | None = None
     draw: Callable[[Kernel, str], str | None] | None = None
+    cost: Callable[[Kernel, Mapping[str, int], Mapping[str, Any], str], Any] | None = None
+    trace: Callable[[Any, str], str] | None = None
     stream: str = "dslc_parallel_for run, int32_t threads"
 
     def __post_init__(self) -> None:
@@ -147,7 +152,7 @@ def target_of(target: str | Target, mode: str = "") -> Target:
         near = get_close_matches(wanted, known, 1)
         raise DslError(f"target {name} has no architecture {wanted!r}", hint=(f"did you mean {near[0]}? " if near else "") +
                        (f"known architectures: {', '.join(known)}" if known else f"the target is called {name!r} alone"))
-    check(not mode or re.fullmatch(r"late|early|random(:\d+)?", mode), f"there is no mode of emulation {mode!r}", hint="late, early or random:SEED")
+    check(not mode or re.fullmatch(backend.modes, mode), f"there is no mode of emulation {mode!r}", hint=f"of the form {backend.modes}")
     return Target(backend, wanted or (backend.here() if not mode else "") or next(iter(known), ""), mode)
 
 

@@ -15,7 +15,7 @@ from .types import BOOL, I32, INDEX, DType, Place, TensorType, TileType, broadca
 
 Types = tuple[TileType, ...]
 _BODIES = {"for": 1, "while": 2, "if": 2, "map": 1}
-_COUNTERS = (TileType(INDEX), TileType(I32))        # what counts programs, trips and elements; i32 once narrowed
+_COUNTERS = (TileType(INDEX), TileType(I32))        # what counts programs and trips; i32 once narrowed
 
 
 def verify(kernel: Kernel, after: str = "") -> None:
@@ -227,9 +227,13 @@ def _coordinate(checker: _Checker, op: Op, row: OpDef) -> Types:
 
 
 def _counters(op: Op, types: Types) -> Types:
-    """Counts are index, or i32 where they have been narrowed."""
-    narrowed = tuple(r.tile for r in op.results)
-    return narrowed if len(narrowed) == len(types) and all(t in _COUNTERS for t in narrowed) else types
+    """Counts, and numbers of elements, are index, or i32 where they have been narrowed."""
+    narrowed = tuple(v.tile.value for v in op.results or op.into)
+    return narrowed if tuple(TileType(INDEX if t.dtype is I32 else t.dtype, t.shape) for t in narrowed) == types else types
+
+
+def _numbers(checker: _Checker, op: Op, row: OpDef) -> Types:
+    return _counters(op, _infer(checker, op, row))
 
 
 def _grid(checker: _Checker, op: Op, row: OpDef) -> Types:
@@ -337,6 +341,7 @@ def _view(checker: _Checker, op: Op, _row: OpDef) -> Types:
 
 _RULES: dict[str, Callable[[_Checker, Op, OpDef], Types]] = {
     "grid": _grid, "assume": _assume, "for": _for, "while": _while, "if": _if, "map": _map, "coordinate": _coordinate, "load": _load,
+    "iota": _numbers, "argmax": _numbers, "argmin": _numbers,
     "store": _store, "atomic_add": _store, "atomic_min": _store, "atomic_max": _store, "alloc": _alloc, "view": _view}
 
 

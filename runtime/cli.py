@@ -60,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="dslc", description="Tile kernels, written once in Python, compiled for every target.", epilog=_STATUS)
     parser.add_argument("--version", action="version", version=f"dslc {RELEASE}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for declare in (_run, _build, _inspect, _ops, _opt, _targets, _doctor, _cache):
+    for declare in (_run, _build, _check, _inspect, _ops, _opt, _targets, _doctor, _cache):
         declare(commands)
     return parser
 
@@ -99,6 +99,7 @@ def _run(commands: Any) -> None:
     _size_words(p)
     p.add_argument("--emulate", action="store_true", help="run the target's source on this processor, checked for races, bounds and deadlock")
     p.add_argument("--mode", metavar="MODE", help="when asynchronous work happens, emulated: late (default), early or random:SEED")
+    p.add_argument("--trace", metavar="FILE", help="what each unit did when, emulated: a file for a trace viewer (.json) or a drawing (.svg)")
     p.add_argument("--repeat", type=_positive, metavar="N", help="timed calls (default: as many as fit 1.5 s)")
 
 
@@ -112,6 +113,14 @@ def _build(commands: Any) -> None:
     p.add_argument("-o", "--output", metavar="DIR", required=True, help="the folder to write, made if need be")
     p.add_argument("--save-stages", action="store_true", help="write the IR after each stage as NN-name.ir")
     p.add_argument("--print-after", metavar="PASS", action="append", default=[], help='print the IR after a pass, or after "front end"')
+
+
+def _check(commands: Any) -> None:
+    p = _command(commands, "check", "compile kernels for a target, where its compiler is here",
+                 "dslc check gemm --target NAME:ARCHITECTURE\ndslc check my_kernels.py --target NAME", lambda a: report.check_kernels(a, _progress),
+                 about="Writes the source of a kernel, or of all kernels of a file, and has the target's compiler read it.  Without that compiler\n"
+                 "nothing but the source is checked, and it says skipped.")
+    _kernel_words(p)
 
 
 def _inspect(commands: Any) -> None:

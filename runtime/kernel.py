@@ -273,6 +273,11 @@ class TileKernel:
         cache.remember("annotations", key, [[n, a.to_json()] for n, a in self.definition.annotations.items()])
 
     # ------------------------------------------------------------ looking
+    def statistics(self) -> dict[str, Any]:
+        """What the last emulated call of a new shape counted, with its trace where the emulator records one; nothing where none was emulated."""
+        launch = next((p.launch for p in reversed(self._plans.values()) if p.emulated is not None), None)
+        return {**getattr(launch, "statistics", {}), "trace": getattr(launch, "trace", None)} if launch is not None else {}
+
     @property
     def annotations(self) -> dict[str, Annotation]:
         """What the signature says, by parameter; constants have no entry."""

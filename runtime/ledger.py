@@ -113,30 +113,36 @@ def roofline(operations: float, moved: float, limits: Mapping[str, float], dtype
 
 def ledger(kernel: Kernel, dims: Mapping[str, int], scalars: Mapping[str, Any] | None = None) -> Ledger:
     """The ledger of a kernel in either form, for dimensions (and scalar parameters, where loops depend on them) of a call."""
-    shapes = {p.name: tuple(_extent(d, dims) for d in p.type.dims) for p in kernel.params if isinstance(p.type, TensorType)}
-    start: dict[Value, Any] = {d: dims[d.name] for d in kernel.dims}
-    start |= {p: (scalars or {})[p.name] for p in kernel.params if p.name in (scalars or {})}
-    notes: dict[str, None] = {}
-    at = next(n for n, op in enumerate(kernel.body.ops) if op.name == "grid")
-    grid = kernel.body.ops[at]
-    before = _Count(shapes, dict(start), notes)
-    before.ops(kernel.body.ops[:at])
-    extents = [max(int(before.number(a) or 0), 0) for a in grid.args]
-    chosen = _sample(extents)
-    total = _Count(shapes, {}, notes)
-    for program in chosen:
-        one = _Count(shapes, {**before.env, **dict(zip(grid.results, program, strict=True))}, notes)
-        one.ops(kernel.body.ops[at + 1:])
-        total.add(one, prod(extents) / len(chosen))
-    sizes = {p.name: -(-prod(shapes[p.name]) * p.type.dtype.bits // 8) if p.type.dtype.kind != "b" else prod(shapes[p.name])
+    total, programs, sampled = totals(kernel, dims, scalars or {}, Count)
+    sizes = {p.name: -(-prod(total.shapes[p.name]) * p.type.dtype.bits // 8) if p.type.dtype.kind != "b" else prod(total.shapes[p.name])
              for p in kernel.params if isinstance(p.type, TensorType)}
     compulsory = sum(sizes[n] for counts in (total.read, total.written) for n in counts)
     spaces = {str(s): n for s, n in sorted(arena_bytes(kernel).items(), key=lambda row: row[0].value)} if kernel.placed else {}
     operations = {k: float(total.operations.get(k, 0)) for k in KINDS}
-    return Ledger(prod(extents), len(chosen), operations, dict(total.dots), dict(total.read), dict(total.written), sizes, compulsory, spaces, tuple(notes),
+    return Ledger(programs, sampled, operations, dict(total.dots), dict(total.read), dict(total.written), sizes, compulsory, spaces, tuple(total.notes),
                   any(isinstance(p.type, TensorType) and p.type.dtype.name == "f64" for p in kernel.params),
                   tuple(Conversion(op.result.name, op.result.tile.bytes, *op.attr("converts")) for op in walk(kernel.body)
                         if op.name == "alloc" and op.attr("converts") is not None))
+
+
+def totals(kernel: Kernel, dims: Mapping[str, int], scalars: Mapping[str, Any], count: Callable[..., Count]) -> tuple[Count, int, int]:
+    """What `count` (Count, or one that counts more) makes of a launch; programs, and how many of them were counted and averaged."""
+    shapes = {p.name: tuple(_extent(d, dims) for d in p.type.dims) for p in kernel.params if isinstance(p.type, TensorType)}
+    start: dict[Value, Any] = {d: dims[d.name] for d in kernel.dims}
+    start |= {p: scalars[p.name] for p in kernel.params if p.name in scalars}
+    notes: dict[str, None] = {}
+    at = next(n for n, op in enumerate(kernel.body.ops) if op.name == "grid")
+    grid = kernel.body.ops[at]
+    before = count(shapes, dict(start), notes)
+    before.ops(kernel.body.ops[:at])
+    extents = [max(int(before.number(a) or 0), 0) for a in grid.args]
+    chosen = _sample(extents)
+    total = count(shapes, {}, notes)
+    for program in chosen:
+        one = count(shapes, {**before.env, **dict(zip(grid.results, program, strict=True))}, notes)
+        one.ops(kernel.body.ops[at + 1:])
+        total.add(one, prod(extents) / len(chosen))
+    return total, prod(extents), len(chosen)
 
 
 def _extent(text: str, dims: Mapping[str, int]) -> int:
@@ -161,8 +167,8 @@ def _sample(extents: list[int]) -> list[tuple[int, ...]]:
 
 
 @dataclass
-class _Count:
-    """Counts of a run of ops, and the scalars known in it."""
+class Count:
+    """Counts of a run of ops, and the scalars known in it; `besides` is for one that counts more."""
 
     shapes: Mapping[str, tuple[int, ...]]
     env: dict[Value, Any]
@@ -171,11 +177,16 @@ class _Count:
     dots: Counter[str] = field(default_factory=Counter)
     read: Counter[str] = field(default_factory=Counter)
     written: Counter[str] = field(default_factory=Counter)
+    besides: Counter[str] = field(default_factory=Counter)
 
-    def add(self, other: _Count, factor: float) -> None:
-        for mine, theirs in zip((self.operations, self.dots, self.read, self.written), (other.operations, other.dots, other.read, other.written), strict=True):
+    def add(self, other: Count, factor: float) -> None:
+        for mine, theirs in zip(*([c.operations, c.dots, c.read, c.written, c.besides] for c in (self, other)), strict=True):
             for k, n in theirs.items():
-                mine[k] += n * factor  # type: ignore[assignment]
+                mine[k] += n * factor
+
+    def fresh(self, env: dict[Value, Any]) -> Count:
+        """One that has counted nothing yet, for a body in which these scalars are known."""
+        return Count(self.shapes, env, self.notes)
 
     def number(self, arg: Operand | None) -> Any:
         """The value of a scalar, None if only the data tell."""
@@ -194,8 +205,8 @@ class _Count:
                 self.compute(op)
 
     # ------------------------------------------------------------ control
-    def body(self, body: Body, bound: Mapping[Value, Any] | None = None) -> _Count:
-        inner = _Count(self.shapes, {**self.env, **(bound or {})}, self.notes)
+    def body(self, body: Body, bound: Mapping[Value, Any] | None = None) -> Count:
+        inner = self.fresh({**self.env, **(bound or {})})
         inner.ops(body.ops)
         return inner
 
@@ -311,6 +322,6 @@ def _kind(name: str, floating: bool) -> str:
     return "moves"
 
 
-_CONTROL: dict[str, Callable[[_Count, Op], None]] = {
-    "for": _Count.loop, "while": _Count.while_, "if": _Count.branch,
+_CONTROL: dict[str, Callable[[Count, Op], None]] = {
+    "for": Count.loop, "while": Count.while_, "if": Count.branch,
     **dict.fromkeys(("yield", "assume", "barrier", "alloc", "view"), lambda _c, _op: None)}

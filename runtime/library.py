@@ -91,6 +91,16 @@ def find_kernel(name: str) -> TileKernel:
     return kernels[function]
 
 
+def find_kernels(name: str) -> list[TileKernel]:
+    """The kernel called `name`, or every kernel of the file that it names."""
+    if not name.endswith(".py"):
+        return [find_kernel(name)]
+    module = _module(name)
+    found = [k for k in vars(module).values() if isinstance(k, TileKernel) and k.__module__ == module.__name__]
+    check(found, f"{name} has no kernel", hint="decorate a function with @tile_kernel")
+    return found
+
+
 def _nearest(name: str, known: Mapping[str, Any]) -> str:
     close = get_close_matches(name, known, 1)
     return (f"did you mean {close[0]}? " if close else "") + f"known: {', '.join(sorted(known))}"

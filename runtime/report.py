@@ -30,7 +30,7 @@ from .artifact import build_artifact
 from .cache import shared_cache
 from .kernel import as_told
 from .ledger import Ledger, roofline
-from .library import find_kernel, read_settings
+from .library import find_kernel, find_kernels, read_settings, setting_names
 from .lowering import compile_entry, render
 from .trial import Setup, Trial, compiler_of, counted, lowered_for, setup, spread, threads, try_kernel
 from .version import RELEASE
@@ -85,6 +85,7 @@ def run(a: Namespace, sizes: Mapping[str, int], tell: Tell) -> int:
     kernel = find_kernel(a.kernel)
     target = target_of(a.target, a.mode or "late") if a.emulate or a.mode else as_told(a.target)
     s = setup(kernel, read_settings(kernel, a.settings), sizes)
+    check(not a.trace or (target.mode and target.backend.trace is not None), f"target {target} records no trace of a run", hint="--emulate, if it can")
     t = try_kernel(kernel, s, target, a.repeat, tell)
     tell("")
     row = compiler_of(target)
@@ -94,6 +95,8 @@ def run(a: Namespace, sizes: Mapping[str, int], tell: Tell) -> int:
         _print_json({"kernel": kernel.__name__, **_settings(s), "machine": machine, **_figures(t)})
     else:
         print(_run_text(kernel.__name__, t, machine))
+    if a.trace and target.backend.trace is not None:
+        Path(a.trace).write_text(target.backend.trace(kernel.statistics().get("trace"), Path(a.trace).suffix))
     return 0 if t.right else 1
 
 
@@ -196,13 +199,16 @@ def inspect(a: Namespace, sizes: Mapping[str, int]) -> int:
     counts = counted(s, steered, placed)
     limits = target.backend.peak()
     roof = roofline(counts.flops, counts.compulsory, limits, counts.dtype())
-    code = _machine_code(target, placed, origin)
+    code, dims = _machine_code(target, placed, origin), steered.binding.dims if steered.binding else {}
+    scalars = {n: v for n, v in s.given.items() if not hasattr(v, "dtype")}
+    model = target.backend.cost(placed, dims, scalars, target.architecture) if target.backend.cost else None
     if a.json:
         origins = dict(chosen.origins)
         data = [{"path": list(path), "value": _word(v) if isinstance(v, TileFunction | DType) else v, "from": origins.get(path, "")}
                 for path, v in chosen.items()]
         _print_json({"kernel": kernel.__name__, "target": str(target), **_settings(s), **counts.as_data(), "limits_measured_here": dict(limits),
-                     "compute_s": roof.compute, "memory_s": roof.memory, "bound": roof.bound, "schedule": data, "machine_code": code})
+                     "compute_s": roof.compute, "memory_s": roof.memory, "bound": roof.bound, "schedule": data, "machine_code": code,
+                     "cost": model and model.as_data()})
         return 0
     words = [*(f"{n}={d}" for n, d in s.dtypes.items()), *(f"{n}={_word(v)}" for n, v in s.numbers.items())]
     print(f"{kernel.__name__} for {target}: {' '.join(words)}\n{_table(_ledger_rows(counts))}")
@@ -211,7 +217,34 @@ def inspect(a: Namespace, sizes: Mapping[str, int]) -> int:
     rows = [(".".join(path), _word(v), f"({dict(chosen.origins).get(path, '')})") for path, v in chosen.items()]
     print(f"schedule\n{_table(rows)}" if rows else "schedule: nothing is said of this kernel, by the program or by the target")
     print(f"machine code\n{code}" if code else "", end="\n" if code else "")
+    print(f"cost model\n{model}" if model else "", end="\n" if model else "")
     return 0
+
+
+def check_kernels(a: Namespace, tell: Tell) -> int:
+    """`dslc check`: 1 if a kernel cannot be written for the target, or compiled where the target's compiler is."""
+    target, data = target_of(a.target), []
+    rows = target.toolchain.report()
+    row, absent = next((r for r in rows if r["chosen"]), None), "; ".join(r["reason"] for r in rows if r["reason"])
+    kernels = find_kernels(a.kernel)
+    for kernel in kernels:
+        tell(f"checking {kernel.__name__}")
+        words = [w for w in a.settings if len(kernels) == 1 or w.partition("=")[0] in ("present", *setting_names(kernel))]
+        outcome, said = ("compiled", f"by {row['version']}") if row else ("skipped", absent)
+        try:
+            _, _, origin, placed = lowered_for(kernel, setup(kernel, read_settings(kernel, words), {}), target)
+            source = render(target.backend, placed)
+            if row:
+                compile_entry(target.backend, placed, source, origin)
+        except DslError as e:
+            outcome, said = "FAILED", str(e)
+        data.append({"kernel": kernel.__name__, "outcome": outcome, "said": said})
+    tell("")
+    if a.json:
+        _print_json({"target": str(target), "kernels": data})
+    else:
+        print(_table([(d["kernel"], f"{d['outcome']}{': ' if d['outcome'] != 'compiled' else ' '}{d['said']}") for d in data], ""))
+    return int(any(d["outcome"] == "FAILED" for d in data))
 
 
 def _machine_code(target: Target, placed: Kernel, origin: Kernel) -> str:

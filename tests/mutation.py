@@ -47,10 +47,14 @@ bf16 = ml_dtypes.bfloat16
 # ---------------------------------------------------------------- subjects
 @dataclass(frozen=True)
 class Data:
-    """One call's arrays by parameter, outputs among them, views into larger ones; what the outputs must become."""
+    """One call's arrays by parameter, outputs among them, views into larger ones; what the outputs must become.
+
+    where: words of the lines whose mutants are called with it, by default all; for calls that take long.
+    """
 
     given: dict[str, Any]
     expected: Callable[[Mapping[str, Any]], Mapping[str, Expected]]
+    where: str = ""
 
 
 def padded(values: Any, to: int, fill: float) -> Any:
@@ -61,38 +65,50 @@ def padded(values: Any, to: int, fill: float) -> Any:
 
 
 def gemm_data(random: Any) -> list[Data]:
-    """2 x 2 programs with a trip for one element of K; then integers with sums that bf16 holds: whole tiles, more rows than a band, one element of K."""
-    return [gemm_call(random, *sizes) for sizes in ((False, 205, 133, 257), (True, 129, 256, 256), (True, 1290, 256, 1), (True, 1408, 257, 8))]
+    """2 x 2 programs with a trip for one element of K; then integers with sums that bf16 holds: whole tiles, more rows than a band, one element of K,
+    a band and no more; 22 x 23 programs, of whom a row or a column more would fill a round of chiplets.
+    """
+    sizes = ((False, 205, 133, 257), (True, 129, 256, 256), (True, 1290, 256, 1), (True, 1408, 257, 8), (True, 1024, 8, 1))
+    calls = [gemm_call(random, *s) for s in sizes]
+    return [*calls, replace(gemm_call(random, True, 22 * 128, 23 * 128, 1), where="dealt<")]
 
 
 def gemm_call(random: Any, exact: bool, m: int, n: int, k: int) -> Data:
     """Rows start 16-byte aligned."""
     a, b = ((random.integers(-1, 2, s) if exact else random.standard_normal(s)).astype(bf16) for s in ((m, k), (k, n)))
-    given = {"a": padded(a, 264, np.nan), "b": padded(b, 264, np.nan), "c": padded(np.full((m, n), np.nan, bf16), 264, 77.0)}
+    across = max(264, n)
+    given = {"a": padded(a, 264, np.nan), "b": padded(b, across, np.nan), "c": padded(np.full((m, n), np.nan, bf16), across, 77.0)}
     return Data(given, lambda got: {"c": gemm.product(a, b)})
 
 
 def attention_data(random: Any) -> list[Data]:
-    """Whole tiles; two batches, one key and one query past a tile; queries that see nothing; grouped heads, more keys than queries, both ragged, 5 trips
-    before the diagonal.
+    """Keys before the diagonal are 64 n and 64 n + 1 in some programs, so that one more or one less makes another trip.
+
+    Whole tiles; two batches, one key and one query past a tile; queries that see nothing; grouped heads, more keys than queries, both ragged, 5 trips
+    before the diagonal; one query; fewer keys than a tile has, with scores near the least f32.
     """
-    return [attention_call(random, *sizes) for sizes in ((False, 1, 256, 256, 2, 2), (True, 2, 129, 385, 2, 2), (False, 1, 300, 100, 2, 2),
-                                                         (False, 2, 164, 392, 4, 2))]
+    sizes = ((False, 1, 256, 256, 2, 2), (True, 2, 129, 385, 2, 2), (False, 1, 293, 100, 2, 2), (False, 2, 164, 418, 4, 2), (False, 1, 1, 127, 2, 2))
+    return [*(attention_call(random, *s) for s in sizes), attention_call(random, False, 1, 40, 40, 2, 2, low=True)]
 
 
-def attention_call(random: Any, exact: bool, b: int, sq: int, sk: int, h: int, g: int) -> Data:
-    """exact: each query's weights are 1 on one key, so that rows of v come out; the keys next to those that are seen would weigh more."""
+def attention_call(random: Any, exact: bool, b: int, sq: int, sk: int, h: int, g: int, low: bool = False) -> Data:
+    """exact: each query's weights are 1 on one key, so that rows of v come out; the keys next to those that are seen would weigh more, the last query's
+    key is the last, and the scores of rows 4 apart are too far apart for a common maximum.  low: all scores times log2(e) are below -1.7e38, which
+    registers hold that were never written.
+    """
     d = 64
     q, k, v, o = (np.full(s, np.nan, bf16) for s in ((b, sq, h, d), (b, sk, g, d), (b, sk, g, d), (b, sq, h, d)))
-    lse, scale = np.full((b, h, sq), np.nan, np.float32), 1.0 if exact else 0.125
+    lse, scale = np.full((b, h, sq), np.nan, np.float32), 1.0 if exact else 3.2e36 if low else 0.125
+    for x in (q, k, v):
+        x[:] = random.standard_normal(x.shape)
     if exact:
         k[:] = random.choice([-1.0, 1.0], k.shape)
         v[:] = random.permuted(np.arange(v.size) % 256).reshape(v.shape)
-        last = np.arange(sq) + sk - sq
-        q[:] = 8 * np.repeat(k, h // g, 2)[:, last - random.integers(0, 2, sq) * random.integers(0, sk - sq, sq)]
-    else:
-        for x in (q, k, v):
-            x[:] = random.standard_normal(x.shape)
+        back = random.integers(0, 2, sq) * random.integers(0, sk - sq, sq)
+        back[-1] = 0
+        q[:] = np.where(np.arange(sq) // 4 % 2, 4, 8)[:, None, None] * np.repeat(k, h // g, 2)[:, np.arange(sq) + sk - sq - back]
+    if low:
+        k[:], q[:] = np.where(random.random(k.shape) < 0.05, -1, 1), -1
     given = {"q": q, "k": k, "v": v, "o": o, "lse": lse, "scale": scale}
     right = attention._reference({**given, "causal": True, "window": 0}, {})
     return Data(given, lambda got: right)
@@ -156,6 +172,10 @@ class Subject:
     def source(self) -> str:
         return self.files[self.main]
 
+    def calls_of(self, text: str) -> list[int]:
+        """Numbers of the calls for a change in this text."""
+        return [i for i, d in enumerate(self.calls) if d.where in text]
+
     def build(self, folder: Path, texts: Sequence[str]) -> str:
         """A library in `folder` of several texts that differ in the kernel's function only; the n-th one's launcher is called launch_NAME_n."""
         name, start = self.described["name"], function_lines(self.source).start - 1
@@ -166,14 +186,14 @@ class Subject:
             (folder / file).write_text("\n".join([*heads, *parts, ""]) if file == self.main else content)
         return self.emulator.compile(folder, name)
 
-    def fault(self, folder: Path, binary: str, n: int = 0, modes: Sequence[str] = MODES) -> str:
-        """What the first run of the n-th text that shows anything shows, or ""."""
+    def fault(self, folder: Path, binary: str, n: int = 0, modes: Sequence[str] = MODES, calls: Sequence[int] = ()) -> str:
+        """What the first run of the n-th text that shows anything shows, or "".  `calls`: by number, by default all that are for the kernel's source."""
         data = {**self.described, "name": f"{self.described['name']}_{n}", "binary": binary, "accesses": {"grid": [], "rows": []}}
         entry = Entry("", folder, data)
         plans = [self.kernel._make_plan(self.steered.target, entry, b, len(d.given)) for b, d in zip(self.bindings, self.calls, strict=True)]
         for mode in modes:
-            for plan, call, binding in zip(plans, self.calls, self.bindings, strict=True):
-                found = self.run(plan, call, binding, mode)
+            for i in calls or self.calls_of(self.source):
+                found = self.run(plans[i], self.calls[i], self.bindings[i], mode)
                 if found:
                     return f"{mode}: {found}"
         return ""
@@ -256,7 +276,8 @@ def tried(job: tuple[str, str, Sequence[Mutant]]) -> list[Result]:
         except DslError as e:
             return [result(group[0], "compiler", str(e))] if len(group) == 1 else [r for m in group for r in tried((kernel, target, [m]))]
         for n, m in enumerate(group):
-            how, what = in_a_process(partial(subject.fault, Path(folder), binary, n), 8 * SECONDS)
+            calls = subject.calls_of(subject.source.splitlines()[m.line - 1])
+            how, what = in_a_process(partial(subject.fault, Path(folder), binary, n, calls=calls), 8 * SECONDS)
             caught = how if how != "done" else "" if not what else "values" if re.search(": values of|: written beside", what) else "finding"
             results.append(result(m, caught, what))
     return results

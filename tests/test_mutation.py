@@ -1,6 +1,8 @@
 """Generated GPU source with one change must be caught by the emulator or by numpy: a fixed sample always, every change with `-m long`."""
 from __future__ import annotations
 
+from pathlib import Path
+
 import mutation
 import pytest
 import survivors
@@ -46,6 +48,14 @@ def test_names_are_unique_and_texts_differ() -> None:
     assert all(m.text.splitlines()[8] == "void other() { block_sync(); }" for m in found)
 
 
+@pytest.mark.parametrize("target", ["cuda:sm_80", "cuda:sm_90a"])
+def test_programs_without_trips(target: str, tmp_path: Path) -> None:
+    """Queries that see no key: their program takes its queries and gives their place back at once, whatever order workers run in."""
+    subject = mutation.Subject("attention", target)
+    binary = subject.build(tmp_path, [subject.source])
+    assert subject.fault(tmp_path, binary, calls=[2], modes=[f"random:{seed}" for seed in range(1, 9)]) == ""
+
+
 def sample() -> list[tuple[str, str, Mutant]]:
     """Every synchronisation left out of gemm, then some mutants of the other kernels, of different kinds."""
     jobs = []
@@ -58,7 +68,6 @@ def sample() -> list[tuple[str, str, Mutant]]:
     return jobs
 
 
-@pytest.mark.long
 def test_sample() -> None:
     known = survivors.documented(survivors.DOCUMENT.read_text())
     for r in mutation.run(sample()):
@@ -71,7 +80,8 @@ def test_sample() -> None:
 def test_all(kernel: str, target: str) -> None:
     results = [*mutation.run([(kernel, target, m) for m in mutants(subject_of(kernel, target).source)])]
     alive = [r for r in results if not r.caught]
-    assert len(alive) <= 0.05 * len(results)
+    matter = sum(not survivors.equivalent(r) for r in results)
+    assert len(results) - len(alive) >= 0.95 * matter
     known = {name for k, t, name in survivors.documented(survivors.DOCUMENT.read_text()) if (k, t) == (kernel, target)}
     assert {r.name for r in alive} == known
     assert all(survivors.reason(r.name) != "?" for r in alive)

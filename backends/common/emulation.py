@@ -160,7 +160,7 @@ class Launcher:
 
     def __call__(self, packed: bytes, ranges: Iterable[Range], mode: str = "late", programs: int | Iterable[int] | None = None) -> int:
         """The launcher's status, 0 for success.  EmulationError if anything was found."""
-        number, seed = _mode(mode)
+        number, seed = self.numbered(mode)
         ffi, library = self._ffi, self._library
         library.dslc_emulator_begin(number, seed, 1, self.seconds)
         try:
@@ -180,6 +180,10 @@ class Launcher:
             raise EmulationError(_message(self.name, self.source, found, mode), found)
         return status
 
+    def numbered(self, mode: str) -> tuple[int, int]:
+        """The engine's number of a mode, and its seed."""
+        return _mode(mode)
+
     def _report(self) -> list[Finding]:
         length = self._library.dslc_emulator_report(self._ffi.NULL, 0)
         out = self._ffi.new("char[]", length + 1)
@@ -188,11 +192,11 @@ class Launcher:
         rows = data.pop("findings")
         data["banks"] = {int(line): tuple(counts) for line, counts in data["banks"].items()}
         self.statistics = data
-        text = _lines(self.source) if rows else []
-        return [_finding(r, text) for r in rows]
+        text = source_lines(self.source) if rows else []
+        return [finding(r, text) for r in rows]
 
 
-def _finding(row: Mapping[str, Any], text: Sequence[str]) -> Finding:
+def finding(row: Mapping[str, Any], text: Sequence[str]) -> Finding:
     """A finding in the kernel's words: two workers that write one element from one line of a store were given the same place by the kernel."""
     origins, lines = tuple(_origin(text, n) for n in row["lines"]), tuple(row["lines"])
     said, twice = row["text"], _TWICE.match(row["text"])
@@ -208,7 +212,7 @@ def _mode(mode: str) -> tuple[int, int]:
     return MODES[word], int(seed or 0)
 
 
-def _lines(source: Path) -> list[str]:
+def source_lines(source: Path) -> list[str]:
     try:
         return source.read_text(errors="replace").splitlines()
     except OSError:
@@ -222,7 +226,7 @@ def _origin(text: Sequence[str], line: int) -> str:
 
 
 def _message(name: str, source: Path, findings: Sequence[Finding], mode: str) -> str:
-    text = _lines(source)
+    text = source_lines(source)
     rows = [f"{name}, emulated ({mode}), is wrong: {len(findings)} finding{'s' if len(findings) > 1 else ''}"]
     for f in findings:
         rows.append(f"  {f.kind}: {f.text}; in program {f.block}")

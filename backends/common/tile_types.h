@@ -157,7 +157,7 @@ DSLC_CAST_TO_NARROW(f8e4m3, f8e4m3_from(w, 0x7f))
 DSLC_CAST_TO_NARROW(f8e5m2, f8e5m2_from(w, 0x7c))
 #undef DSLC_CAST_TO_NARROW
 
-template <class To, class From> DSLC_FN To cast(From x) { return Cast<To>::from(x); }
+template <class To, class From> DSLC_FN To cast(From x) { return ::Cast<To>::from(x); }
 
 // Finite and infinite values are clipped to the largest number; NaN stays NaN.
 template <class To> struct CastSaturate;

@@ -111,7 +111,7 @@ def compile(compiler: Compiler, sources: Sequence[Path], output: Path, *, extra_
     """
     language = ("-x", "c", "-std=gnu11") if sources[0].suffix == ".c" else ("-x", "c++", "-std=gnu++17")
     command = [*compiler.command, *compiler.flags, *language, *map(str, sources), "-x", "none", "-o", str(output), *extra_flags, "-lm"]
-    code, text = _call(command, output.parent)
+    code, text = call(command, output.parent)
     if code == 0 and output.exists():
         return
     if "No space left" in text or "Disk quota exceeded" in text or "NoSpaceLeft" in text or _free_bytes(output.parent) < 1 << 16:
@@ -167,7 +167,7 @@ def _first_error(text: str) -> str:
     return (wrong or lines or ["it wrote no library and said nothing"])[0]
 
 
-def _call(command: Sequence[str], folder: Path) -> tuple[int, str]:
+def call(command: Sequence[str], folder: Path) -> tuple[int, str]:
     """Exit status and output of a compiler, whose temporary files lie in `folder` and are removed."""
     temporary = folder / "compiler.tmp"
     environment = {**os.environ, "LC_ALL": "C", "TMPDIR": str(temporary)}
@@ -267,7 +267,7 @@ def _try(compiler: Compiler, folder: Path) -> dict[str, Any]:
     # Not loaded: a library built with a sanitizer would end this process.  Word size, byte order and machine tell enough.
     if _machine("/proc/self/exe") != _machine(output):
         raise DslError(f"{compiler.name} makes libraries for another machine")
-    _, text = _call([*compiler.command, "--version"], folder)
+    _, text = call([*compiler.command, "--version"], folder)
     return {"version": (text.splitlines() or [""])[0].strip()}
 
 

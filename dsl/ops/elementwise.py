@@ -176,7 +176,7 @@ _THREEFRY = (13, 15, 26, 6, 17, 29, 16, 24)      # rotations of Threefry-2x32 (S
 _PARITY = np.uint32(0x1BD11BDA)                  # key schedule parity, the same paper, section 2.2
 
 
-@op("random(seed: I, counter: I) -> u32", group="m", rule="counter")
+@op("random(seed: I, counter: J) -> u32", group="m", rule="counter")
 def random(seed: Array, counter: Array) -> Array:
     """32 random bits: the first word of Threefry-2x32 with 20 rounds, key = seed, counter = the 64-bit counter."""
     seed, counter = np.asarray(seed).astype(np.uint64), np.asarray(counter).astype(np.uint64)

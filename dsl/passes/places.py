@@ -9,7 +9,7 @@ from ..types import ROW, Layout, Place, Space, TileType, row_major
 from ._rewriting import scalars
 from .lifetimes import plan
 
-VIEWS = ("transpose", "reshape", "split", "broadcast")
+VIEWS = ("transpose", "reshape", "split", "broadcast")      # unless a target has marked one as real: then it moves its elements
 
 
 def places(kernel: Kernel) -> Kernel:
@@ -47,7 +47,7 @@ class _Placer:
     def root(self, v: Value) -> Value:
         """The value whose memory `v` looks at: shape ops are views."""
         op = self.made_by.get(v)
-        while op is not None and op.name in VIEWS and isinstance(op.args[0], Value):
+        while op is not None and _looks(op) and isinstance(op.args[0], Value):
             v = op.args[0]
             op = self.made_by.get(v)
         return v
@@ -121,7 +121,7 @@ class _Placer:
             return self.branch(op, i, last, wishes)
         placed = substitute(op, self.env)
         args = placed.args
-        if op.name in VIEWS:
+        if _looks(op):
             return self.view(op, args)
         if not op.results or not op.results[0].tile.shape:
             return [placed]
@@ -200,7 +200,7 @@ class _Placer:
         if wish is not None and wish.place not in taken and wish.place.tile.value == result.tile and self.free(wish.holder, init, op, i, last):
             return wish.place, [] if at is wish.place else [_copy(at, wish.place, op)]
         made = self.made_by.get(init) if isinstance(init, Value) else None
-        mine = isinstance(init, Value) and made is not None and made.name not in (*VIEWS, "for", "while", "if") and init in self.scope
+        mine = isinstance(init, Value) and made is not None and not _looks(made) and made.name not in ("for", "while", "if") and init in self.scope
         if mine and isinstance(init, Value) and isinstance(at, Value) and at.tile.shape and at not in taken and self.free(init, init, op, i, last):
             return at, []
         alloc, place = self.alloc(result)
@@ -269,6 +269,11 @@ def _accumulators(body: Body) -> set[Operand]:
     while new := {v for row in rows if found & set(row) for v in row} - found:
         found |= new
     return found
+
+
+def _looks(op: Op) -> bool:
+    """Whether the op only looks at its operand's memory."""
+    return op.name in VIEWS and not op.attr("real")
 
 
 def _copy(source: Operand, home: Value, like: Op) -> Op:

@@ -1,0 +1,131 @@
+"""Numbers of events: which flags of a pair of pipes may share one, told by running the unit's program for a few trips."""
+from __future__ import annotations
+
+from .limits import EVENTS
+from .regions import PIPES, Edge, Known, Node, Region, regions_in
+
+
+def number_edges(top: Region) -> None:
+    """Numbers for all edges of a unit: those of a pair of pipes have different ones as long as there are any; then loops that follow each other, and edges of
+    one body of which one is known to be done when the other is set, use the same.  Where that is not enough all pipes wait instead.
+    """
+    regions = list(regions_in(top))
+    used: dict[tuple[str, str], list[Edge]] = {}
+    for region in regions:
+        for e in sorted(region.edges, key=lambda e: (-e.distance, e.source)):
+            others = used.setdefault((e.setter, e.waiter), [])
+            size = 2 if e.turning else 1
+            taken = {n for o in others for n in range(o.number, o.number + (2 if o.turning else 1))}
+            apart = [n for n in range(EVENTS - size + 1) if not taken & set(range(n, n + size))]
+            for n in apart[:1] or range(EVENTS - size + 1):
+                e.number = n
+                if apart or not Trace(top, {*others, e}).wrong:
+                    break
+            else:
+                _wait_for_all(region, e)
+                continue
+            others.append(e)
+    while wrong := Trace(top, {e for r in regions for e in r.edges}).wrong:      # an edge in a branch, say, that nothing tells of the last time
+        for region in regions:
+            if wrong[0] in region.edges:
+                _wait_for_all(region, wrong[0])
+
+
+def _wait_for_all(region: Region, e: Edge) -> None:
+    """All pipes wait in the place of one edge."""
+    region.edges.remove(e)
+    region.everything.add(e.target)
+
+
+class Trace:
+    """The unit's program with loops of a few trips, run to see whether each flag finds the last one of its number waited for, as far as its setter knows."""
+
+    RUNS = (2, 3, 1, 0, 2)                                  # trips of one loop, time after time
+
+    def __init__(self, top: Region, edges: set[Edge]) -> None:
+        self.edges, self.known, self.count = edges, Known(), dict[str, int]()
+        self.wrong: list[Edge] = []
+        self.all = [e for r in regions_in(top) for e in r.edges]
+        self.flags: dict[tuple[str, str, object], list[dict[str, int]]] = {}
+        self.waited: dict[tuple[str, str, object], int] = {}
+        self.turn: dict[int, int] = {}
+        self.runs = 0
+        for e in self.all:
+            for n in range(2 if e.turning and e.distance else 1 if e.distance else 0):
+                self.flags.setdefault(self.key(e, n), [{}])
+        self.region(top, 0, 4)
+
+    def key(self, e: Edge, turn: int) -> tuple[str, str, object]:
+        return e.setter, e.waiter, e.number + (turn if e.turning else 0) if e in self.edges else (id(e), turn if e.turning else 0)
+
+    def step(self, pipe: str) -> None:
+        """The pipe issues something."""
+        mine = self.known.setdefault(pipe, {})
+        if pipe != "S":
+            for p, n in self.known.get("S", {}).items():
+                if p != "S":
+                    mine[p] = max(mine.get(p, 0), n)
+        self.count[pipe] = self.count.get(pipe, 0) + 1
+
+    def region(self, region: Region, depth: int, trips: int) -> None:
+        for _ in range(trips):
+            for j, node in enumerate(region.nodes):
+                if j in region.everything:
+                    for p in PIPES:
+                        self.known.setdefault(p, {}).update(self.count)
+                for e in self.all:
+                    if e.target == j and e in region.edges:
+                        self.wait(e, depth)
+                for p in region.barriers.get(j, ()):
+                    self.known.setdefault(p, {})[p] = self.count.get(p, 0)
+                self.node(node, depth)
+                for e in self.all:
+                    if e.source == j and e in region.edges:
+                        self.set(e, depth)
+            self.turn[depth] = self.turn.get(depth, 0) ^ 1
+
+    def node(self, node: Node, depth: int) -> None:
+        for inner in node.inner:
+            self.runs += 1
+            if not inner.branch:
+                self.region(inner, depth + 1, self.RUNS[self.runs % len(self.RUNS)])
+            else:
+                self.once(inner, depth)
+        if node.inner:
+            return
+        last = ""
+        for pipe in node.pipes():
+            self.step(pipe)
+            if last and not node.parallel:
+                mine = self.known.setdefault(pipe, {})
+                for p, n in {**self.known.get(last, {}), last: self.count[last]}.items():
+                    mine[p] = max(mine.get(p, 0), n)
+            last = pipe
+
+    def once(self, region: Region, depth: int) -> None:
+        """A branch: its turns are those of the loop around it."""
+        turn = self.turn.get(depth, 0)
+        self.region(region, depth, self.runs % 3 != 1)
+        self.turn[depth] = turn
+
+    def wait(self, e: Edge, depth: int) -> None:
+        key = self.key(e, self.turn.get(depth, 0))
+        sent = self.flags.get(key)
+        self.step(e.waiter)
+        if not sent:
+            self.wrong.append(e)
+            return
+        mine = self.known.setdefault(e.waiter, {})
+        for p, n in sent.pop().items():
+            mine[p] = max(mine.get(p, 0), n)
+        self.waited[key] = self.count[e.waiter]
+        if e.waiter == "S":
+            mine["S"] = self.count["S"]
+
+    def set(self, e: Edge, depth: int) -> None:
+        key = self.key(e, self.turn.get(depth, 0))
+        self.step(e.setter)
+        passed = e.waiter == "S" or key not in self.waited or self.known.get(e.setter, {}).get(e.waiter, 0) >= self.waited[key]
+        if self.flags.get(key) or not passed:
+            self.wrong.append(e)
+        self.flags[key] = [{**self.known.get(e.setter, {}), e.setter: self.count[e.setter]}]
