@@ -14,6 +14,7 @@ from dslc.ir import Arg, Body, Const, Kernel, Op, Operand, Value, count_uses, ma
 from dslc.ops import OPS
 from dslc.passes._affine import Facts
 from dslc.passes._rewriting import NEGATED, SWAPPED, literal, scalars
+from dslc.passes.dce import dce
 from dslc.types import BF16, BOOL, F16, F32, F64, I32, INDEX, U32, DType, TileType
 
 SHAPES = ("reshape", "broadcast", "transpose", "split", "concat", "full")
@@ -265,7 +266,6 @@ def legalise(kernel: Kernel) -> Kernel:
 
 
 def _swept(kernel: Kernel) -> Kernel:
-    from dslc.passes.dce import dce
 
     return dce(kernel)
 
