@@ -266,7 +266,6 @@ def legalise(kernel: Kernel) -> Kernel:
 
 
 def _swept(kernel: Kernel) -> Kernel:
-
     return dce(kernel)
 
 
