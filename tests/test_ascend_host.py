@@ -322,7 +322,8 @@ def test_check_without_cann_is_skipped(kernels: str, capsys: pytest.CaptureFixtu
 
 
 def test_check_calls_bisheng_for_every_kernel(cann: Path, kernels: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    assert checked(capsys, kernels, "T=f16", "--target", "ascend") == (0, "scale  compiled by bisheng of CANN 9.0.0\nshift  compiled by bisheng of CANN 9.0.0\n")
+    assert checked(capsys, kernels, "T=f16", "--target", "ascend") == (
+        0, "scale  compiled by bisheng of CANN 9.0.0\nshift  compiled by bisheng of CANN 9.0.0\n")
     words = (tmp_path / "words").read_text().splitlines()
     assert any(w.endswith("/shift.cpp") for w in words)
     program(cann / "bin" / "bisheng", "case \"$*\" in *shift.cpp*) echo 'shift.cpp:9:1: error: no such type'; exit 1;; esac; "

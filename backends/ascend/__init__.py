@@ -11,13 +11,14 @@ from dslc.types import DTYPES
 
 from ..common.reserved import KEYWORDS, SCALARS
 from .reserved import RESERVED
-from .vector_names import VECTOR
 
 _describe, _lower, _frame, _toolchain, _emulation, _cost, _timeline = (
     deferred(f"dslc.backends.ascend.{name}") for name in ("describe", "lower", "frame", "toolchain", "emulation", "cost", "timeline"))
 HERE = Path(__file__).resolve().parent
 COMMON = HERE.parent / "common"
 HEADERS = (*(COMMON / f"tile_{part}.h" for part in ("types", "math", "bounds")), *sorted(HERE.glob("tile_ascend*.h")))
+# Of emulation: when a pipe's instructions happen.
+MODES = r"late|early|random(:\d+)?|starve:(V|M|MTE1|MTE2|MTE3|FIX|AIC|AIV)"
 _SUB_BYTE = {"u1": "u8", "u2": "u8", "u4": "u8", "i4": "i8", "index": "index_t"}
 
 
@@ -47,8 +48,8 @@ BACKEND = Backend(
     devices=("npu",),
     architectures=("910b",),
     macro_files=("common_ops.j2", "ops.j2", "ops_vector.j2", "ops_cube.j2"),
-    reserved=KEYWORDS | SCALARS | RESERVED | VECTOR,
-    modes=r"late|early|random(:\d+)?|starve:(V|M|MTE1|MTE2|MTE3|FIX|AIC|AIV)",
+    reserved=KEYWORDS | SCALARS | RESERVED,
+    modes=MODES,
     cost=lambda kernel, dims, scalars, architecture: _cost.cost(kernel, dims, scalars, architecture),
     trace=lambda trace, suffix: _timeline.draw(trace, suffix),
     stream="void *stream",

@@ -10,9 +10,8 @@ from . import cube, memory, vector_ops
 from .arrange import item_bytes, slot_bytes
 from .describe import reads_one
 from .limits import BLOCK
+from .memory import ATOMICS, MEMORY_OPS
 
-ATOMICS = ("atomic_add", "atomic_min", "atomic_max")
-MEMORY_OPS = ("load", "store", *ATOMICS)
 SILENT = ("alloc", "view", "barrier", "yield", "grid", "assume", "for", "while", "if")
 SCRATCH = "scratch"                                         # stands for the one scratch region of UB
 

@@ -11,6 +11,7 @@ from math import prod
 
 from dslc.errors import check
 from dslc.ir import Body, Kernel, Op, Value, substitute, walk
+from dslc.passes.intervals import ACCESSES
 from dslc.passes.lifetimes import lifetimes
 from dslc.runtime.deferred import deferred
 from dslc.schedule import schedule_of
@@ -29,20 +30,20 @@ def item_bytes(dtype: DType) -> int:
     return 2 if dtype.kind == "b" else dtype.bytes
 
 
-def dense(shape: tuple[int, ...]) -> tuple[int, ...]:
+def stored(shape: tuple[int, ...]) -> tuple[int, ...]:
     """The shape without its axes of extent 1, at least one axis."""
     return tuple(n for n in shape if n != 1) or (1,)
 
 
 def grain(kernel: Kernel) -> int:
     """Elements that a row's pitch is a multiple of: a block of the narrowest elements among tiles of several rows."""
-    sizes = [item_bytes(v.tile.dtype) for v in _places(kernel) if _space(v) is Space.REGISTER and len(dense(v.tile.shape)) > 1]
+    sizes = [item_bytes(v.tile.dtype) for v in _places(kernel) if _space(v) is Space.REGISTER and len(stored(v.tile.shape)) > 1]
     return BLOCK // min(sizes, default=4)
 
 
 def pitched(shape: tuple[int, ...], unit: int) -> tuple[tuple[int, ...], int]:
     """Strides of a tile whose rows start at multiples of `unit` elements, and the elements it takes."""
-    short = dense(shape)
+    short = stored(shape)
     pitch = -(-short[-1] // unit) * unit
     steps = iter([prod(short[n + 1:-1]) * pitch for n in range(len(short) - 1)] + [1])
     return tuple(next(steps) if n != 1 else 0 for n in shape), prod(short[:-1]) * pitch
@@ -127,7 +128,7 @@ def _moved_places(kernel: Kernel) -> set[Value]:
     for op in walk(kernel.body):
         if op.name == "load" or op.attr("side") == "take":
             found |= {roots[v] for v in op.into if v in roots and accesses.moves_by_dma(op)}
-        elif op.name in ("store", "atomic_add", "atomic_min", "atomic_max") or op.attr("side") == "put":
+        elif op.name in ACCESSES[1:] or op.attr("side") == "put":
             found |= {roots[v] for v in op.args if isinstance(v, Value) and v in roots}
     return found
 
@@ -219,7 +220,7 @@ def _pitched(kernel: Kernel, unit: int) -> Kernel:
         if op.name == "alloc" and op.result.tile.shape and _space(op.result) is Space.REGISTER:
             t = op.result.tile
             strides, _ = pitched(t.shape, unit)
-            short = dense(t.shape)
+            short = stored(t.shape)
             roots[op.result] = (short[-1], -(-short[-1] // unit) * unit if len(short) > 1 else short[-1], 0)
             new[op.result] = _laid(op.result, strides)
         elif op.name == "view" and (source := next(op.uses())) in roots:

@@ -29,8 +29,8 @@ from dslc.types import DType, Space, TensorType
 
 from . import memory as memory_ops
 from . import vector_ops
-from .accesses import MEMORY_OPS
 from .limits import HBM_RATE, KIB, L0C_BYTES, L1_BYTES, L1_TO_L0A_RATE, L1_TO_L0B_RATE, L2_READ_RATE, L2_WRITE_RATE, MIB, SOCS, UB_BYTES, VECTOR_BYTES, Soc
+from .memory import MEMORY_OPS
 
 # ---------------------------------------------------------------- the machine
 CHIP = "910B1"

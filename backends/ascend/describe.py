@@ -11,10 +11,10 @@ from dslc.types import DType, Space, TileType
 from ..common.conversion import cast
 from . import memory
 from .arrange import Form, form, slot_bytes
+from .memory import MEMORY_OPS
 
 cube, vector_ops = (deferred(f"dslc.backends.ascend.{name}") for name in ("cube", "vector_ops"))
 Context = dict[str, Any]
-MEMORY_OPS = ("load", "store", "atomic_add", "atomic_min", "atomic_max")
 
 
 class Unit(Scope):

@@ -7,7 +7,8 @@ M, MTE1, MTE2, MTE3, FIX, or of the cores AIC, AIV).
 programs: how many AI cores there are (a number), by default 4; a core then runs more of the programs.
 
 Findings name the generated line through the addresses that the engine keeps and the library's debug information (addr2line of binutils).
-launch.statistics["trace"]: {"unit": "cycles", "events": [[core, pipe, instruction, start, end, line], ..]} by the rates of limits.py.
+launch.trace: {"unit": "cycles", "events": [[core, pipe, instruction, start, end, line], ..]} by rates in kernel_operator.h
+that give a trace its shape and are no claim of speed.
 """
 from __future__ import annotations
 
@@ -21,15 +22,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from dslc.errors import DslError, check
+from dslc.errors import check
 from dslc.runtime.cache import Entry, digest, shared_cache
 
 from ..common.emulation import Finding, Launcher, finding, source_lines
 from ..common.toolchain import Compiler, candidates, compile, find_compiler
+from . import MODES
 
 HERE = Path(__file__).resolve().parent
 EMULATOR, COMMON = HERE / "emulator", HERE.parent / "common"
-MODES = r"late|early|random(:\d+)?|starve:(V|M|MTE1|MTE2|MTE3|FIX|AIC|AIV)"
 STANDARD = "-std=gnu++20"                                # overloads by `requires`
 STARVED = ("S", "V", "M", "MTE1", "MTE2", "MTE3", "FIX", "AIC", "AIV")          # numbers as in cores.cpp
 _OTHER_FLAGS = re.compile(r"-O\d$|-std=|-fopenmp-simd$|-mprefer-vector-width=")
@@ -125,9 +126,3 @@ class AscendLauncher(Launcher):
             elif (m := re.search(rf"{re.escape(self.source.name)}:(\d+)", row)) and address not in found:
                 found[address] = int(m[1])
         return found
-
-
-def check_mode(mode: str) -> None:
-    """DslError unless there is such a mode."""
-    if not re.fullmatch(MODES, mode):
-        raise DslError(f"there is no mode of emulation {mode!r}", hint="late, early, random:SEED or starve:PIPE")

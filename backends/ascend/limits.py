@@ -9,16 +9,14 @@ KIB = 1024
 # the compiler's; another 8 KiB of UB are unless a kernel is built with --cce-disable-asc-reserved-ubuf.
 UB_BYTES = 192 * KIB - 256 - 8 * KIB
 L1_BYTES = 512 * KIB - 256
-L0A_BYTES = 64 * KIB
-L0B_BYTES = 64 * KIB
+L0A_BYTES = 64 * KIB      # L0B has as much
 L0C_BYTES = 128 * KIB
 BLOCK = 32                  # bytes: what UB and L1 are addressed and aligned by (the same table)
 L1_ALIGNMENT = 512          # bytes: one fractal, 16 rows of 32 bytes
 L0C_ALIGNMENT = 1024        # bytes: what Mmad wants of its destination (CANN documentation, Basic API, Mmad)
 EVENTS = 4                  # of the event numbers 0..7 that a pair of pipes has, those for the order of ops: 4 and 5 are used inside functions of the headers,
-INNER_EVENTS = (4, 5)       # 6 and 7 are the system's (CANN documentation, Basic API, SetFlag/WaitFlag)
+                            # 6 and 7 are the system's (CANN documentation, Basic API, SetFlag/WaitFlag)
 
-MTE2_RUNS = 4095            # runs of one DataCopyPad (CANN documentation, Basic API, DataCopyPad: blockCount)
 
 
 @dataclass(frozen=True)
@@ -40,5 +38,4 @@ SOCS = {
     "910B4": Soc(20, 1.50, 96 * MIB, 32 * GIB), "910_9362": Soc(20, 1.50, 168 * MIB, 32 * GIB)}
 HBM_RATE, L2_READ_RATE, L2_WRITE_RATE = 32, 110, 86         # bytes per cycle and core (the same files)
 L1_TO_L0A_RATE, L1_TO_L0B_RATE = 256, 128                   # bytes per cycle (CANN documentation, architecture 2201)
-CUBE_RATE = 4096            # f16 multiplications with addition per cycle and core: 16 x 16 x 16 (the same)
 VECTOR_BYTES = 256          # of one repeat of a vector instruction (CANN documentation, Basic API, high-dimensional slicing)

@@ -9,8 +9,7 @@ from dslc.types import TileType
 from . import arrange as _arrange
 from . import split as units
 from . import vector_ops
-
-ATOMICS = ("atomic_add", "atomic_min", "atomic_max")
+from .memory import MEMORY_OPS
 
 
 def legalise(kernel: Kernel) -> Kernel:
@@ -39,7 +38,7 @@ def arrange(kernel: Kernel) -> Kernel:
 
 def _whole_values(op: Op, _defs: object) -> Change | None:
     """A store or atomic of fewer elements than its place has: the value is spread first."""
-    if op.name not in ("store", *ATOMICS):
+    if op.name not in MEMORY_OPS[1:]:
         return None
     shape, value = access_shape(op.args[2:]), op.args[1]
     assert isinstance(value, Value | Const)

@@ -7,6 +7,7 @@ from typing import Any
 from dslc.errors import DslError
 from dslc.ir import Const, Op, Operand, Span, Value
 from dslc.ops.control import access_shape
+from dslc.passes.intervals import ACCESSES
 from dslc.render import Scope, parenthesised
 from dslc.types import DTYPES, F32, I32, TensorType
 
@@ -16,6 +17,7 @@ from .arrange import form, item_bytes
 from .limits import BLOCK
 
 Context = dict[str, Any]
+MEMORY_OPS, ATOMICS = ACCESSES, ACCESSES[2:]
 ATOMIC_WORDS = {"atomic_add": "Add", "atomic_min": "Min", "atomic_max": "Max"}
 
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 from dslc.ir import Op
 
-from .accesses import MEMORY_OPS, SCRATCH, Access
+from .accesses import SCRATCH, Access
+from .memory import MEMORY_OPS
 
 PIPES = ("S", "V", "M", "MTE1", "MTE2", "MTE3", "FIX")
 Known = dict[str, dict[str, int]]                           # for each pipe the newest op of every pipe that it knows to be complete

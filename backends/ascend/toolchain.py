@@ -148,12 +148,7 @@ class AscendToolchain:
     def load(self, binary: Path, name: str) -> Callable[..., int]:
         """The launcher in a shared library; each call waits for the kernel.  DslError where ACL or a device is missing, or a kernel faults."""
         acl()
-        ffi = FFI()
-        ffi.cdef(_DECLARATION.format(name=name))
-        try:
-            library = ffi.dlopen(str(binary))
-        except OSError as error:
-            raise DslError(f"{binary} cannot be loaded: {error}", hint="`dslc cache clear` rebuilds everything") from error
+        ffi, library = host.open_library(binary, _DECLARATION.format(name=name))
         launcher = getattr(library, f"launch_{name}")
         atexit.register(library.dslc_ascend_release)            # runs before ACL ends: what is registered last runs first
 

@@ -1,7 +1,7 @@
 """What each op on tiles in UB is on the vector unit: the function that its text calls, the pipes it uses, the scratch it needs.
 
-`legalise` (in vector_legal) brings a kernel into the form that `describe` knows.  An op for which no rule finds a function of the vector unit is done element by element
-by the scalar unit.
+`legalise` (in vector_legal) brings a kernel into the form that `describe` knows.  An op for which no rule finds a function of the vector unit is
+done element by element by the scalar unit (by_element).
 """
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from dslc.ir import Const, Op, Operand, Value
-from dslc.ops import OPS
+from dslc.ir import Op, Value
 from dslc.render import Scope
-from dslc.types import BOOL, F32, I32, U32, DType, TileType
+from dslc.types import BOOL, F32, I32, U32, DType
 
-from ..common.conversion import cast as conversion
-from ..common.conversion import unsigned
-from .vector_legal import cast_via, dense, kind, legalise, refined
+from .by_element import BY_ELEMENT, elementwise
+from .vector_legal import cast_via, legalise
+from .vector_shapes import dense, dtype_of, elements_from, kind, operand_text, order_of, rows_from, runs, tile_of
 
 __all__ = ["LACKS", "Facts", "describe", "facts", "legalise"]
 
@@ -30,7 +29,8 @@ TWICE_ROUNDED = ("fma",)
 COMPARISONS = ("lt", "le", "eq", "ne")
 ROUND_MODES = {"rne": "RINT", "rtz": "TRUNC", "down": "FLOOR", "up": "CEIL", "away": "ROUND"}
 MOVES = ("transpose", "reshape", "broadcast", "split", "copy")
-FUNCTIONS = {"sqrt": 0, "exp": 0, "exp2": 0, "log": 0, "log2": 0, "rsqrt": 1, "sigmoid": 3, "tanh": 5, "erf": 5, "sin": 6, "cos": 6}      # -> spare chunks; 0: no scratch
+# Functions -> spare chunks; 0: no scratch.
+FUNCTIONS = {"sqrt": 0, "exp": 0, "exp2": 0, "log": 0, "log2": 0, "rsqrt": 1, "sigmoid": 3, "tanh": 5, "erf": 5, "sin": 6, "cos": 6}
 
 
 @dataclass(frozen=True)
@@ -69,11 +69,6 @@ def scratch_bytes(spares: int) -> int:
 
 
 # ---------------------------------------------------------------- which function
-def _type(a: Operand) -> DType:
-    assert isinstance(a, (Value, Const))
-    return a.tile.dtype
-
-
 def _form(op: Op, planned: bool = False) -> Form | None:
     """The function of the vector unit for an op on tiles; None: element by element."""
     if op.name in MOVES:
@@ -83,20 +78,20 @@ def _form(op: Op, planned: bool = False) -> Form | None:
 
 
 def _arithmetic(op: Op) -> Form | None:
-    return Form(op.name, spares=0) if _type(op.args[0]) in (F32, I32, U32) else None
+    return Form(op.name, spares=0) if dtype_of(op.args[0]) in (F32, I32, U32) else None
 
 
 def _neg(op: Op) -> Form | None:
-    return Form("neg") if _type(op.args[0]) in (F32, I32, U32) else None
+    return Form("neg") if dtype_of(op.args[0]) in (F32, I32, U32) else None
 
 
 def _abs(op: Op) -> Form | None:
-    d = _type(op.args[0])
+    d = dtype_of(op.args[0])
     return Form("abs") if d is F32 else Form("abs", spares=1) if d is I32 else None
 
 
 def _extreme(op: Op) -> Form | None:
-    if _type(op.args[0]) not in (F32, I32):
+    if dtype_of(op.args[0]) not in (F32, I32):
         return None
     return Form(op.name + NAN_SUFFIX[_nan(op)], spares=3)
 
@@ -105,11 +100,11 @@ NAN_SUFFIX = {"none": "_numbers", "first": "_first_nan", "second": "_second_nan"
 
 
 def _nan(op: Op) -> str:
-    return str(op.attr("nan", "any")) if _type(op.args[0]) is F32 else "none"
+    return str(op.attr("nan", "any")) if dtype_of(op.args[0]) is F32 else "none"
 
 
 def _comparison(op: Op) -> Form | None:
-    d = _type(op.args[0])
+    d = dtype_of(op.args[0])
     if d is F32:
         return Form(op.name, spares=2)
     return Form(op.name + ("_near_integers" if op.attr("near") else "_integers"), spares=3) if d is I32 else None
@@ -125,7 +120,7 @@ def _item(dtype: DType) -> int:
 
 
 def _logic(op: Op) -> Form | None:
-    d = _type(op.args[0])
+    d = dtype_of(op.args[0])
     if d is BOOL:
         return Form({"and": "both", "or": "either", "xor": "differ"}[op.name], spares=0)
     scalar = any(kind(a, op.target.tile.shape) == "scalar" for a in op.args)
@@ -133,11 +128,11 @@ def _logic(op: Op) -> Form | None:
 
 
 def _not(op: Op) -> Form | None:
-    return Form("opposite") if _type(op.args[0]) is BOOL else Form("bits_not")
+    return Form("opposite") if dtype_of(op.args[0]) is BOOL else Form("bits_not")
 
 
 def _shift(op: Op) -> Form | None:
-    fits = _type(op.args[0]) in (I32, U32) and kind(op.args[1], op.target.tile.shape) == "scalar" and kind(op.args[0], op.target.tile.shape) == "tile"
+    fits = dtype_of(op.args[0]) in (I32, U32) and kind(op.args[1], op.target.tile.shape) == "scalar" and kind(op.args[0], op.target.tile.shape) == "tile"
     return Form(op.name) if fits else None
 
 
@@ -159,7 +154,7 @@ def _mode(name: str) -> str:
 
 
 def _popcount(op: Op) -> Form | None:
-    return Form("popcount", spares=2) if _type(op.args[0]) in (I32, U32) else None
+    return Form("popcount", spares=2) if dtype_of(op.args[0]) in (I32, U32) else None
 
 
 def _random(op: Op) -> Form | None:
@@ -171,8 +166,10 @@ def _bitcast(op: Op) -> Form | None:
 
 
 def _cast(op: Op) -> Form | None:
-    source, to = _type(op.args[0]), op.attr("dtype")
-    if cast_via(source, to) is not None or source.bits == 64 or to.bits == 64 or (op.attr("saturate") and source is U32) or 8 in (_float_bits(source), _float_bits(to)):
+    source, to = dtype_of(op.args[0]), op.attr("dtype")
+    if cast_via(source, to) is not None or source.bits == 64 or to.bits == 64:
+        return None
+    if (op.attr("saturate") and source is U32) or 8 in (_float_bits(source), _float_bits(to)):
         return None
     if source is F32 and to.kind == "i":
         fits = to is I32 or to.bits < 16 or to.name == "i16"
@@ -193,7 +190,8 @@ def _cast(op: Op) -> Form | None:
         return Form("cast_through", types=("f16",), spares=1)
     if source is BOOL and to.name == "f16":
         return Form("same_bits")
-    direct = {("bool", "f32"), ("bool", "i32"), ("bool", "i16"), ("f16", "f32"), ("bf16", "f32"), ("f32", "f16"), ("f32", "bf16"), ("i32", "f32"), ("i16", "f32")}
+    direct = {("bool", "f32"), ("bool", "i32"), ("bool", "i16"), ("f16", "f32"), ("bf16", "f32"), ("f32", "f16"), ("f32", "bf16"), ("i32", "f32"),
+              ("i16", "f32")}
     direct |= {(small, "f16") for small in ("i8", "u8", "i4", "u4", "u2", "u1")} | {("bool", small) for small in ("i8", "u8", "i4", "u4", "u2", "u1")}
     return Form("cast_directly") if (source.name, to.name) in direct else None
 
@@ -215,13 +213,8 @@ def _iota(op: Op) -> Form | None:
 
 
 # ---------------------------------------------------------------- reductions
-def runs(shape: tuple[int, ...], axis: int) -> tuple[int, int, bool]:
-    """Along an axis: how many groups of runs lie before it, how many runs a group has; and whether it is the last, whose runs are single elements."""
-    return prod(shape[:axis]), shape[axis], not dense(shape[axis + 1:])
-
-
 def _reduction(op: Op) -> Form | None:
-    d, (outer, n, last) = _type(op.args[0]), runs(_tile(op.args[0]).shape, op.attr("axis"))
+    d, (outer, n, last) = dtype_of(op.args[0]), runs(tile_of(op.args[0]).shape, op.attr("axis"))
     plain = d is BOOL or (d is F32 and op.attr("nan") == "none")
     pipes = ("V",) if op.target.tile.shape else ("V", "S")
     if op.name == "sum":
@@ -241,93 +234,26 @@ def _reduction(op: Op) -> Form | None:
     return Form(f"{op.name}_groups", types=(outer, n), spares=3) if d is F32 else None
 
 
-def _tile(a: Operand) -> TileType:
-    assert isinstance(a, Value)
-    return a.tile
-
-
 def _cumsum(op: Op) -> Form | None:
     outer, n, last = runs(op.target.tile.shape, op.attr("axis"))
-    return None if last or _type(op.args[0]) not in (F32, I32) else Form("cumsum_groups", types=(outer, n))
+    return None if last or dtype_of(op.args[0]) not in (F32, I32) else Form("cumsum_groups", types=(outer, n))
 
 
 def _segment_sum(op: Op) -> Form | None:
-    x = _tile(op.args[0])
+    x = tile_of(op.args[0])
     if not dense(x.shape[1:]) or x.dtype not in (F32, I32) or not isinstance(op.args[1], Value):
         return None
     return Form("segment_sum", pipes=("S", "V"))
 
 
 def _take(op: Op) -> Form | None:
-    table, index = _tile(op.args[0]), op.args[1]
+    table, index = tile_of(op.args[0]), op.args[1]
     if not op.target.tile.shape:
         return None
     if dense(table.shape[1:]):
         return Form("take_runs", pipes=("S", "V"))
     vector = isinstance(index, Value) and index.tile.shape and index.tile.dtype is I32 and _item(table.dtype) in (2, 4) and dense(index.tile.shape)
     return Form("take", types=("true" if op.attr("inside_table") else "false",), spares=5) if vector and dense(table.shape) else None
-
-
-# ---------------------------------------------------------------- orders
-Part = tuple[int, int]          # extent, stride
-
-
-@dataclass(frozen=True)
-class Order:
-    """Where the elements of a result come from: parts of its rows and of its last axis, each with a stride in elements of the source, and the first element."""
-
-    rows: tuple[Part, ...]
-    along: tuple[Part, ...]
-    start: int = 0
-
-
-def guessed_strides(t: TileType) -> tuple[int, ...]:
-    """Strides of a tile whose pitch is not planned yet: as if it were the widest that there is, which starts rows at whole blocks as any does."""
-    if t.place is not None and t.place.layout.strides is not None:
-        return t.strides
-    pitch, strides, step, first = -(-(dense(t.shape) or (1,))[-1] // 32) * 32, [], 1, True
-    for n in reversed(t.shape):
-        strides.append(0 if n == 1 else step)
-        if n != 1:
-            step, first = (pitch if first else step * n), False
-    return tuple(reversed(strides))
-
-
-def order_of(op: Op, part: int = 0, planned: bool = True) -> Order:
-    """The order of a shape op's result, or of one of a split's; `planned`: pitches are."""
-    x = _tile(op.args[0])
-    shape = (op.results or op.into)[part].tile.shape
-    strides = x.strides if planned else guessed_strides(x)
-    start = 0
-    axes: list[list[Part]]
-    if op.name == "transpose":
-        axes = [[(x.shape[a], strides[a])] for a in op.attr("axes")]
-    elif op.name == "split":
-        axes = [[(n, s)] for n, s in zip(shape, strides, strict=True)]
-        start = part * shape[op.attr("axis")] * strides[op.attr("axis")]
-    elif op.name == "broadcast":
-        lead = len(shape) - len(x.shape)
-        axes = [[(n, 0)] for n in shape[:lead]] + [[(n, s if m == n else 0)] for n, m, s in zip(shape[lead:], x.shape, strides, strict=True)]
-    else:
-        found = refined(x.shape, strides, shape) if op.name == "reshape" else [[(n, s)] for n, s in zip(shape, strides, strict=True)]
-        assert found is not None, "legalise goes through one axis"
-        axes = found
-    there = [parts for n, parts in zip(shape, axes, strict=True) if n != 1]
-    flat = [p for parts in there[:-1] for p in parts]
-    return Order(_merged(flat), _merged(there[-1] if there else []), start)
-
-
-def _merged(parts: list[Part]) -> tuple[Part, ...]:
-    """Parts that one stride can say, as one."""
-    done: list[Part] = []
-    for n, s in parts:
-        if n == 1:
-            continue
-        if done and done[-1][1] == s * n:
-            done[-1] = (done[-1][0] * n, s)
-        else:
-            done.append((n, s))
-    return tuple(done)
 
 
 def _copied(op: Op, planned: bool = False) -> Form | None:
@@ -338,7 +264,7 @@ def _copied(op: Op, planned: bool = False) -> Form | None:
     parts = range(len(op.results or op.into))
     orders = [order_of(op, n, planned) for n in parts]
     unit = max(32 // _item(d), 1)
-    if op.name == "copy" and planned and _tile(x).strides == op.target.tile.strides:
+    if op.name == "copy" and planned and tile_of(x).strides == op.target.tile.strides:
         return Form("copy")
     if all(len(o.rows) > 4 or len(o.along) > 3 for o in orders):
         return None
@@ -358,7 +284,7 @@ def _concat(op: Op) -> Form | None:
     if dense(shape[axis + 1:]):
         return Form("put_runs")
     unit = max(32 // _item(op.target.tile.dtype), 1)
-    widths = [_tile(a).shape[axis] for a in op.args]
+    widths = [tile_of(a).shape[axis] for a in op.args]
     whole = all(w % unit == 0 for w in widths[:-1]) and (widths[-1] > 1 or not dense(shape[:axis]))
     return Form("put_columns") if whole and widths[-1] * _item(op.target.tile.dtype) % 32 == 0 else None
 
@@ -369,8 +295,9 @@ def _dot(op: Op) -> Form | None:
 
 RULES: dict[str, Callable[[Op], Form | None]] = {
     **dict.fromkeys(("add", "sub", "mul"), _arithmetic), "div": _arithmetic, "neg": _neg, "abs": _abs, "fma": lambda op: Form("fma", spares=0),
-    **dict.fromkeys(("minimum", "maximum"), _extreme), **dict.fromkeys(COMPARISONS, _comparison), "where": _where, **dict.fromkeys(("and", "or", "xor"), _logic),
-    "not": _not, **dict.fromkeys(("shl", "shr"), _shift), **dict.fromkeys(("floordiv", "mod"), _divided), **dict.fromkeys(FUNCTIONS, _function), "round": _round,
+    **dict.fromkeys(("minimum", "maximum"), _extreme), **dict.fromkeys(COMPARISONS, _comparison), "where": _where,
+    **dict.fromkeys(("and", "or", "xor"), _logic), "not": _not, **dict.fromkeys(("shl", "shr"), _shift),
+    **dict.fromkeys(("floordiv", "mod"), _divided), **dict.fromkeys(FUNCTIONS, _function), "round": _round,
     "popcount": _popcount, "random": _random, "bitcast": _bitcast, "cast": _cast, "full": _full, "iota": _iota,
     **dict.fromkeys(("sum", "max", "min", "argmax", "argmin"), _reduction), "cumsum": _cumsum, "segment_sum": _segment_sum, "take": _take,
     **dict.fromkeys(("transpose", "reshape", "broadcast", "split", "copy"), _copied), "concat": _concat, "dot": _dot}
@@ -381,25 +308,16 @@ def describe(op: Op, scope: Scope) -> Context:
     """The macro of an op on tiles, and what it is given."""
     found = _form(op, planned=True)
     if found is None:
-        return BY_ELEMENT.get(op.name, _by_element)(op, scope)
+        return BY_ELEMENT.get(op.name, elementwise)(op, scope)
     own = TEXTS.get(found.name.removesuffix("_numbers"), TEXTS.get(op.name))
     if own is not None:
         return own(op, scope, found)
-    return _call(op, scope, found, [_operand(a, op, scope) for a in op.args])
+    return _call(op, scope, found, [operand_text(a, op, scope) for a in op.args])
 
 
 def _call(op: Op, scope: Scope, form: Form, operands: list[str]) -> Context:
     args = [scope.name(op.target), *operands, *map(str, form.args), *(["scratch"] if form.spares >= 0 else [])]
     return {"macro": "tile_call", "function": form.name, "types": [str(t) for t in form.types], "args": args}
-
-
-def _operand(a: Operand, op: Op, scope: Scope) -> str:
-    """An operand of an elementwise op: a tile, row(tile), column(tile) or a scalar."""
-    how = kind(a, op.target.tile.shape)
-    if how == "scalar":
-        return scope.scalar(a)
-    assert isinstance(a, Value)
-    return scope.name(a) if how in ("tile", "") else scope.say("spread_over", how, scope.name(a))
 
 
 def _scalar_result(op: Op, scope: Scope, form: Form) -> Context:
@@ -424,39 +342,14 @@ def _cast_text(op: Op, scope: Scope, form: Form) -> Context:
     return {"macro": "tile_call", "function": form.name, "types": [str(t) for t in form.types], "args": args}
 
 
-def _rows_from(o: Order) -> list[str]:
-    """The members of RowsFrom, as far as they are needed."""
-    parts = list(reversed(o.rows))
-    values = [o.start]
-    for n in range(len(parts)):
-        values.append(parts[n][1])
-        if n < 3:
-            values.append(parts[n][0])
-    while len(values) > 1 and values[-1] in (0, 1) and len(values) > 2 * len(parts):
-        values.pop()
-    if len(parts) == 4:
-        values = [o.start, parts[0][1], parts[0][0], parts[1][1], parts[1][0], parts[2][1], parts[2][0], parts[3][1]]
-    return [str(v) for v in values]
-
-
-def _elements_from(o: Order) -> list[str]:
-    """The members of ElementsFrom: the step, then how much further each outer part jumps."""
-    parts = list(reversed(o.along)) or [(1, 1)]
-    values, every = [parts[0][1]], 1
-    for inner, outer in zip(parts, parts[1:], strict=False):
-        every *= inner[0]
-        values += [every, outer[1] - inner[0] * inner[1]]
-    return [str(v) for v in values]
-
-
 def _moved(op: Op, scope: Scope, form: Form) -> Context:
     if form.name in ("full", "copy"):
         return _call(op, scope, form, [scope.scalar(op.args[0]) if form.name == "full" else scope.name(op.args[0])])      # type: ignore[arg-type]
     lines = []
     for n, r in enumerate(op.into or op.results):
         o = order_of(op, n)
-        lines.append({"function": form.name, "to": scope.name(r), "source": scope.name(op.args[0]), "rows": _rows_from(o),      # type: ignore[arg-type]
-                      "along": _elements_from(o) if form.name == "gather_from" else [], "scratch": form.spares >= 0})
+        lines.append({"function": form.name, "to": scope.name(r), "source": scope.name(op.args[0]), "rows": rows_from(o),      # type: ignore[arg-type]
+                      "along": elements_from(o) if form.name == "gather_from" else [], "scratch": form.spares >= 0})
     return {"macro": "tile_moves", "moves": lines}
 
 
@@ -467,19 +360,19 @@ def _joined(op: Op, scope: Scope, form: Form) -> Context:
     for a in op.args:
         args = [scope.name(op.target), scope.name(a), str(start)]      # type: ignore[arg-type]
         lines.append({"function": form.name, "args": args + ([str(prod(shape[:axis]))] if form.name == "put_runs" else [])})
-        start += _tile(a).shape[axis] * (strides[axis] if form.name == "put_runs" else 1)
+        start += tile_of(a).shape[axis] * (strides[axis] if form.name == "put_runs" else 1)
     return {"macro": "tile_calls", "calls": lines}
 
 
 def _segment_text(op: Op, scope: Scope, form: Form) -> Context:
     x, segment = op.args
-    args = [scope.name(op.target), scope.name(x), scope.name(segment), str(op.attr("n")), str(_tile(x).shape[0])]      # type: ignore[arg-type]
-    return {"macro": "tile_call", "function": form.name, "types": [scope.type(_type(segment))], "args": args}
+    args = [scope.name(op.target), scope.name(x), scope.name(segment), str(op.attr("n")), str(tile_of(x).shape[0])]      # type: ignore[arg-type]
+    return {"macro": "tile_call", "function": form.name, "types": [scope.type(dtype_of(segment))], "args": args}
 
 
 def _take_text(op: Op, scope: Scope, form: Form) -> Context:
     table, index = op.args
-    n = _tile(table).shape[0]
+    n = tile_of(table).shape[0]
     if form.name == "take":
         return _call(op, scope, form, [scope.name(table), scope.name(index)])      # type: ignore[arg-type]
     tile = isinstance(index, Value) and index.tile.shape
@@ -489,142 +382,10 @@ def _take_text(op: Op, scope: Scope, form: Form) -> Context:
     pitch = next((s for s in reversed(index.tile.strides[:-1]) if s), columns) if tile else 1      # type: ignore[union-attr]
     pitch = pitch if len(shape) > 1 else columns
     args = [scope.name(op.target), scope.name(table), scope.name(index) if tile else scope.scalar(index), str(n), str(count), str(columns), str(pitch)]      # type: ignore[arg-type]
-    return {"macro": "tile_call", "function": form.name, "types": [scope.type(_type(index))], "args": args}
+    return {"macro": "tile_call", "function": form.name, "types": [scope.type(dtype_of(index))], "args": args}
 
 
 TEXTS: dict[str, Callable[[Op, Scope, Form], Context]] = {
-    **dict.fromkeys(("sum", "max", "min", "argmax", "argmin"), _reduced), "cast": _cast_text, "bitcast": _cast_text, **dict.fromkeys(("segment_sum",), _segment_text),
-    **dict.fromkeys(("take", "take_runs"), _take_text), **dict.fromkeys(("put_runs", "put_columns"), _joined),
+    **dict.fromkeys(("sum", "max", "min", "argmax", "argmin"), _reduced), "cast": _cast_text, "bitcast": _cast_text,
+    **dict.fromkeys(("segment_sum",), _segment_text), **dict.fromkeys(("take", "take_runs"), _take_text), **dict.fromkeys(("put_runs", "put_columns"), _joined),
     **dict.fromkeys(("rows_from", "columns_from", "gather_from"), _moved)}
-
-
-# ---------------------------------------------------------------- by the scalar unit
-def _by_element(op: Op, scope: Scope) -> Context:
-    """An elementwise op: a loop whose body is the text of the op on scalars."""
-    names = [p.name for p in OPS[op.name].params]
-    operands = [a for a in op.args if isinstance(a, (Value, Const))]
-    tiles = [a for a in operands if a.tile.shape]
-    given = {a: f"{name}_" for name, a in zip(names, operands, strict=False) if a.tile.shape}
-    result = Value(op.target.name, TileType(op.target.tile.dtype))
-    inner = Op(op.name, op.args, tuple((k, v) for k, v in op.attrs if k in dict(OPS[op.name].attrs) or k in ("dtype", "round", "saturate", "mode")), (result,), loc=op.loc)
-    body = _expression(inner, scope, given)
-    params = [(scope.type(a.tile.dtype), given[a]) for a in dict.fromkeys(tiles)]
-    return {"macro": "tile_each", "to": scope.name(op.target), "types": [scope.type(op.target.tile.dtype), *(t for t, _ in params)],
-            "params": [" ".join(p) for p in params], "body": body, "args": [_operand(a, op, scope) for a in dict.fromkeys(tiles)]}
-
-
-def _expression(op: Op, scope: Scope, given: dict[Any, str]) -> str:
-    args = [given.get(a) or scope.scalar(a) for a in op.args if isinstance(a, (Value, Const))]
-    first = _type(op.args[-1] if op.name == "where" else op.args[0])
-    known = {"type": scope.type(op.result.tile.dtype), "of": scope.type(first), "field": first.field_mask, **dict(OPS[op.name].attrs), **dict(op.attrs),
-             **(conversion(op, scope) if op.name == "cast" else {})}
-    return scope.spell(op, dict(zip((p.name for p in OPS[op.name].params), args, strict=False)) | known)
-
-
-def _element_call(function: str, types: list[Any], args: list[Any]) -> Context:
-    return {"macro": "tile_call", "function": function, "types": [str(t) for t in types], "args": [str(a) for a in args]}
-
-
-def _inner(op: Op, axis: int) -> int:
-    """Elements of one run of a tile along an axis before the last, padding among them."""
-    t = _tile(op.args[0])
-    strides = t.strides
-    return next((s for s in (strides[axis],) if s), 1)
-
-
-def _reduction_by_element(op: Op, scope: Scope) -> Context:
-    (x,), axis, d = op.args, op.attr("axis"), _type(op.args[0])
-    _outer, n, last = runs(_tile(x).shape, axis)
-    how = {"sum": "SumElements", "max": "MaxElements", "min": "MinElements", "argmax": "MaxElements", "argmin": "MinElements"}[op.name]
-    arg = op.name.startswith("arg")
-    types = [how, scope.type(d), *([scope.type(op.target.tile.dtype)] if arg else []), n, 0 if last else _inner(op, axis)]
-    name = "arg_by_element" if arg else "reduce_by_element"
-    if not op.target.tile.shape:
-        return {"macro": "tile_bound", "type": scope.type(op.target.tile.dtype), "name": scope.name(op.target), "function": "scalar_" + name, "types": [str(t) for t in types[:-1]],
-                "inner": "", "args": [scope.name(x)], "element": ""}      # type: ignore[arg-type]
-    return _element_call(name, types, [scope.name(op.target), scope.name(x)])      # type: ignore[arg-type]
-
-
-def _cumsum_by_element(op: Op, scope: Scope) -> Context:
-    (x,), axis = op.args, op.attr("axis")
-    _outer, n, last = runs(_tile(x).shape, axis)
-    to = [scope.name(op.target), scope.name(x)]      # type: ignore[arg-type]
-    if last:
-        return _element_call("cumsum_by_element", [scope.type(_type(x))], to)
-    return _element_call("cumsum_groups_by_element", [scope.type(_type(x)), n], [*to, _inner(op, axis)])
-
-
-def _segment_by_element(op: Op, scope: Scope) -> Context:
-    x, segment = op.args
-    return _element_call("segment_sum_by_element", [scope.type(_type(x)), scope.type(_type(segment))],
-                         [scope.name(op.target), scope.name(x), scope.name(segment), op.attr("n"), _tile(x).shape[0]])      # type: ignore[arg-type]
-
-
-def _take_by_element(op: Op, scope: Scope) -> Context:
-    table, index = op.args
-    n, d = _tile(table).shape[0], scope.type(_type(table))
-    if not op.target.tile.shape:
-        return {"macro": "tile_bound", "type": d, "name": scope.name(op.target), "function": "taken", "types": [d], "inner": "",
-                "args": [scope.name(table), scope.scalar(index), str(n)], "element": ""}      # type: ignore[arg-type]
-    if not (isinstance(index, Value) and index.tile.shape):
-        return {"macro": "tile_call", "function": "full_by_element", "types": [d], "args": [scope.name(op.target), f"taken<{d}>({scope.name(table)}, {scope.scalar(index)}, {n})"]}      # type: ignore[arg-type]
-    return _element_call("take_by_element", [d, scope.type(_type(index))], [scope.name(op.target), scope.name(table), scope.name(index), n])      # type: ignore[arg-type]
-
-
-def _fields(op: Op, scope: Scope) -> Context:
-    (x,), out = op.args, op.target.tile
-    narrow, word = (out.dtype, _type(x)) if op.name == "unpack" else (_type(x), out.dtype)
-    types = [scope.type(narrow), scope.type(unsigned(word)), narrow.bits, "true" if op.attr("order") == "split" else "false"]
-    return _element_call(f"{op.name}_by_element", types, [scope.name(op.target), scope.name(x)])      # type: ignore[arg-type]
-
-
-def _moved_by_element(op: Op, scope: Scope) -> Context:
-    if op.name in ("full",) or (op.name == "copy" and not (isinstance(op.args[0], Value) and op.args[0].tile.shape)):
-        return _element_call("full_by_element", [scope.type(op.target.tile.dtype)], [scope.name(op.target), scope.scalar(op.args[0])])
-    lines = []
-    for n, r in enumerate(op.into or op.results):
-        o = order_of(op, n)
-        lines.append({"function": "from_by_element", "to": scope.name(r), "source": scope.name(op.args[0]), "rows": _rows_from(o), "along": _elements_from(o), "scratch": False})      # type: ignore[arg-type]
-    return {"macro": "tile_moves", "moves": lines}
-
-
-def _concat_by_element(op: Op, scope: Scope) -> Context:
-    shape, axis, start = op.target.tile.shape, op.attr("axis"), 0
-    lines: list[Context] = []
-    strides = op.target.tile.strides
-    for a in op.args:
-        t = _tile(a)
-        own = dense(t.shape)
-        axes = [(n, s) for n, s in zip(t.shape, strides, strict=True) if n != 1] or [(1, 0)]
-        o = Order(_merged(axes[:-1]), (), start * (strides[axis] or 1))
-        args = [scope.name(op.target), scope.name(a), _braced(scope, "RowsFrom", _rows_from(o)), prod(own[:-1]), axes[-1][0], axes[-1][1], _pitch(t), "true" if not lines else "false"]      # type: ignore[arg-type]
-        lines.append({"function": f"put_by_element<{scope.type(t.dtype)}>", "args": [str(x) for x in args]})
-        start += t.shape[axis]
-    del shape
-    return {"macro": "tile_calls", "calls": lines}
-
-
-def _braced(scope: Scope, name: str, values: list[str]) -> str:
-    return scope.say("braced", name, values)
-
-
-def _pitch(t: TileType) -> int:
-    return next((s for s in reversed([s for n, s in zip(t.shape, t.strides, strict=True) if n != 1][:-1])), 1)
-
-
-def _iota_by_element(op: Op, scope: Scope) -> Context:
-    return _element_call("iota_by_element", [scope.type(op.target.tile.dtype)], [scope.name(op.target)])
-
-
-def _dot_by_element(op: Op, scope: Scope) -> Context:
-    a, b = op.args[:2]
-    ta, tb = _tile(a), _tile(b)
-    sa, sb = ta.strides, tb.strides
-    return _element_call("dot_by_element", [scope.type(op.target.tile.dtype), scope.type(ta.dtype), scope.type(tb.dtype)],
-                         [scope.name(op.target), scope.name(a), sa[0], sa[1], scope.name(b), sb[0], sb[1], ta.shape[1], "true" if len(op.args) == 3 else "false"])      # type: ignore[arg-type]
-
-
-BY_ELEMENT: dict[str, Callable[[Op, Scope], Context]] = {
-    **dict.fromkeys(("sum", "max", "min", "argmax", "argmin"), _reduction_by_element), "cumsum": _cumsum_by_element, "segment_sum": _segment_by_element,
-    "take": _take_by_element, "pack": _fields, "unpack": _fields, **dict.fromkeys(("transpose", "reshape", "broadcast", "split", "copy", "full"), _moved_by_element),
-    "concat": _concat_by_element, "iota": _iota_by_element, "dot": _dot_by_element}

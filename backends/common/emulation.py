@@ -22,11 +22,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from cffi import FFI
 from dslc.errors import DslError, check
 from dslc.runtime.cache import Entry, digest, shared_cache
 
-from .toolchain import Compiler, candidates, compile, find_compiler
+from .toolchain import Compiler, candidates, compile, find_compiler, open_library
 
 HERE = Path(__file__).resolve().parent
 ENGINE = HERE / "emulator"
@@ -151,12 +150,7 @@ class Launcher:
     statistics: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._ffi = FFI()
-        self._ffi.cdef(_DECLARATIONS.format(name=self.name))
-        try:
-            self._library = self._ffi.dlopen(str(self.binary))
-        except OSError as e:
-            raise DslError(f"{self.binary} cannot be loaded: {e}", hint="`dslc cache clear` rebuilds everything") from e
+        self._ffi, self._library = open_library(self.binary, _DECLARATIONS.format(name=self.name))
 
     def __call__(self, packed: bytes, ranges: Iterable[Range], mode: str = "late", programs: int | Iterable[int] | None = None) -> int:
         """The launcher's status, 0 for success.  EmulationError if anything was found."""

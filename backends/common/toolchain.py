@@ -20,6 +20,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
+from cffi import FFI
 from dslc.errors import DslError
 from dslc.runtime.cache import NoSpace, digest, shared_cache
 
@@ -165,6 +166,16 @@ def _first_error(text: str) -> str:
     lines = [x.strip() for x in text.splitlines() if x.strip()]
     wrong = [x for x in lines if re.search(r"error|undefined reference|cannot find|not found", x)]
     return (wrong or lines or ["it wrote no library and said nothing"])[0]
+
+
+def open_library(path: Path | str, declarations: str) -> tuple[FFI, Any]:
+    """A shared library and what its functions were declared in.  DslError if the loader refuses it."""
+    ffi = FFI()
+    ffi.cdef(declarations)
+    try:
+        return ffi, ffi.dlopen(str(path))
+    except OSError as e:
+        raise DslError(f"{path} cannot be loaded: {e}", hint="`dslc cache clear` rebuilds everything") from e
 
 
 def call(command: Sequence[str], folder: Path) -> tuple[int, str]:

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from cffi import FFI
-from dslc.errors import DslError
 from dslc.runtime.cache import digest, shared_cache
 
-from ..common.toolchain import Compiler, candidates, compile, find_compiler
+from ..common.toolchain import Compiler, candidates, compile, find_compiler, open_library
 
 HERE = Path(__file__).resolve().parent
 HEADERS = (*(HERE.parent / "common" / f"tile_{part}.h" for part in ("types", "math", "bounds")), HERE / "tile_memory.h", HERE / "tile_dot.h")
@@ -56,14 +55,8 @@ _opened: dict[str, Any] = {}
 
 
 def _open(path: str, declaration: str) -> Any:
-    ffi = FFI()
-    ffi.cdef(declaration)
-    try:
-        library = ffi.dlopen(path)
-    except OSError as e:
-        raise DslError(f"{path} cannot be loaded: {e}", hint="`dslc cache clear` rebuilds everything") from e
-    _opened[path] = (ffi, library)          # a library stays loaded: its code may be running in other threads
-    return library
+    _opened[path] = open_library(path, declaration)         # a library stays loaded: its code may be running in other threads
+    return _opened[path][1]
 
 
 @lru_cache(maxsize=4)

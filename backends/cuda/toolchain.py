@@ -24,6 +24,8 @@ from cffi import FFI
 from dslc.errors import DslError
 from dslc.runtime.cache import NoSpace, digest
 
+from ..common.toolchain import open_library
+
 HERE = Path(__file__).resolve().parent
 COMMON = HERE.parent / "common"
 HEADERS = (*(COMMON / f"tile_{part}.h" for part in ("types", "math", "bounds", "workers")), HERE / "tile_products.h", HERE / "tile_wgmma_products.h",
@@ -176,12 +178,7 @@ class NvccToolchain:
         """The launcher in a shared library, on the default stream.  DslError where no device can run it, or when CUDA refuses a launch."""
         device = find_device()
         check_runs(self.architecture, device)
-        ffi = FFI()
-        ffi.cdef(_DECLARATION.format(name=name))
-        try:
-            library = ffi.dlopen(str(binary))
-        except OSError as e:
-            raise DslError(f"{binary} cannot be loaded: {e}", hint="`dslc cache clear` rebuilds everything") from e
+        ffi, library = open_library(binary, _DECLARATION.format(name=name))
         launcher = getattr(library, f"launch_{name}")
 
         def launch(arguments: bytes, stream: int = 0) -> int:

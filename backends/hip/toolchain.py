@@ -169,7 +169,7 @@ class HipToolchain:
 
     def load(self, binary: Path, name: str) -> Callable[[bytes], int]:
         """The launcher in a shared library; each call waits for the kernel.  DslError where there is no libamdhip64."""
-        library, ffi = _open(str(binary), name)
+        ffi, library = _open(str(binary), name)
         check(library.dslc_hip_present() != 0, f"{name} is compiled for {self.architecture}, but libamdhip64 cannot be opened here",
               hint="install ROCm (libamdhip64.so must be found by the loader), or run the kernel with --emulate")
         launcher = getattr(library, f"launch_{name}")
@@ -191,18 +191,13 @@ class HipToolchain:
         return rows
 
 
-_opened: dict[str, tuple[Any, FFI]] = {}
+_opened: dict[str, tuple[FFI, Any]] = {}
 
 
-def _open(path: str, name: str) -> tuple[Any, FFI]:
+def _open(path: str, name: str) -> tuple[FFI, Any]:
     """A library stays loaded: its code object may be on a device."""
     if path not in _opened:
-        ffi = FFI()
-        ffi.cdef(_DECLARATION.format(name=name))
-        try:
-            _opened[path] = (ffi.dlopen(path), ffi)
-        except OSError as error:
-            raise DslError(f"{path} cannot be loaded: {error}", hint="`dslc cache clear` rebuilds everything") from error
+        _opened[path] = host.open_library(path, _DECLARATION.format(name=name))
     return _opened[path]
 
 

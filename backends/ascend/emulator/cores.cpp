@@ -565,7 +565,6 @@ void cross_wait(int32_t mode, pipe_t pipe, int32_t id) {
     }
     scalar_learns();
 }
-void sync_all(bool) { wrong("core", "SyncAll is not emulated"); }
 void wrong(const char *kind, const char *format, ...) {
     char text[800];
     va_list list;

@@ -43,7 +43,6 @@ void wait_flag(pipe_t from, pipe_t to, int32_t id);
 void barrier(pipe_t pipe);
 void cross_set(int32_t mode, pipe_t pipe, int32_t id);
 void cross_wait(int32_t mode, pipe_t pipe, int32_t id);
-void sync_all(bool vector_only);
 void clean();                       // the scalar unit's data cache of global memory: written back, and read anew
 void wrong(const char *kind, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

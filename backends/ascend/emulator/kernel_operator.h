@@ -86,7 +86,6 @@ template <HardEvent event> void WaitFlag(int32_t id) { dslc_emulator::wait_flag(
 template <pipe_t pipe> void PipeBarrier() { dslc_emulator::barrier(pipe); }
 template <uint8_t mode, pipe_t pipe> void CrossCoreSetFlag(uint16_t id) { dslc_emulator::cross_set(mode, pipe, id); }
 template <uint8_t mode = 0, pipe_t pipe = PIPE_S> void CrossCoreWaitFlag(uint16_t id) { dslc_emulator::cross_wait(mode, pipe, id); }
-template <bool vector_only = true> void SyncAll() { dslc_emulator::sync_all(vector_only); }
 inline int64_t GetBlockIdx() { return dslc_emulator::vector_only() || dslc_emulator::is_cube() ? dslc_emulator::block() : 2 * dslc_emulator::block() + dslc_emulator::sub(); }
 inline int64_t GetBlockNum() { return dslc_emulator::blocks(); }
 inline int64_t GetSubBlockIdx() { return dslc_emulator::sub(); }
