@@ -15,9 +15,6 @@ MODES = ("late", "early", "random:1", *(f"starve:{what}" for what in ("V", "MTE2
 # What is not right yet, and why; every other check is run.
 NOT_YET = {"mistakes.mistakes": "a scatter goes element by element, which does not see two elements with one place",
            "stream.stream": "the chip has no f64"}
-# In a normal run; the others are long: their compilation is.
-QUICK = ("rows.bias_dropout_add", "rows.softmax", "rows.add_rmsnorm", "scan.histogram", "scan.row_cumsum", "scan.compaction", "stream.strided",
-         "gemm.gemm_split_k", "attention.attention", "kmeans.assign", "quantised_gemm.w4a16")
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +25,7 @@ def on() -> Iterator[dict[str, Any]]:
         yield dict(checks(modules))
 
 
-@pytest.mark.parametrize("name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.long) for n in check_names() if n not in NOT_YET])
+@pytest.mark.parametrize("name", [n for n in check_names() if n not in NOT_YET])
 def test_emulated(name: str, on: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     for mode in MODES:
         monkeypatch.setenv("DSLC_EMULATE", mode)

@@ -24,8 +24,6 @@ from dslc.types import Space
 from dslc.verify import verify
 from specification import Launcher, check_names, checks, spec_modules
 
-pytestmark = pytest.mark.long                             # hundreds of compilations
-
 PASSES = tuple(backend_of("ascend").passes[:backend_of("ascend").passes.index("legalise")])
 WITH_DOTS = [n for n in check_names() if n.split(".")[0] in ("attention", "decode", "gemm", "kmeans", "moe", "quantised_gemm")]
 

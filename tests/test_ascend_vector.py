@@ -20,9 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from strategies import Case, kernels
 from test_properties_gpu import run_emulated
 
-pytestmark = pytest.mark.long                             # hundreds of compilations
-
-FEW = ((3, 5), (16, 64), (2, 3000))
+FEW = ((3, 5), (16, 64), (2, 2200))      # the last has rows of more than 255 blocks, which strides do not reach
 SHAPES = ((1, 1), (3, 5), (7, 100), (16, 64), (2, 3000))
 INTEGERS = ("i8", "u8", "i16", "u16", "i32", "u32", "i64")
 MODES = ("rne", "rtz", "down", "up", "away")
@@ -97,6 +95,11 @@ def result_types(spec: Spec, types: list[TileType]) -> tuple[TileType, ...]:
     return OPS[spec.name].infer(types, {k: v for k, v in attrs.items() if k in {a for a, _ in OPS[spec.name].attrs}})
 
 
+def operand_shape(kind: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of an operand of a kind, or the one that is written in its stead."""
+    return shape_of(kind, shape) if kind in ("tile", "row", "column", "scalar", "flat", "first", "one") else eval(kind, {"shape": shape})
+
+
 def case_of(specs: list[Spec], shape: tuple[int, ...], seed: int = 0) -> Case:
     """One kernel that does all the ops on tiles of a shape, each on operands of its own, and stores all results."""
     rng = np.random.default_rng(seed)
@@ -108,7 +111,7 @@ def case_of(specs: list[Spec], shape: tuple[int, ...], seed: int = 0) -> Case:
         for number, spec in enumerate(specs):
             values: list[Value] = []
             for n, (name, kind) in enumerate(spec.operands):
-                own = shape_of(kind, shape) if kind in ("tile", "row", "column", "scalar", "flat", "first", "one") else eval(kind, {"shape": shape})
+                own = operand_shape(kind, shape)
                 dtype = DTYPES[name]
                 text = f"a{number}_{n}"
                 stored = DTYPES["i64"] if dtype is INDEX else DTYPES["u8"] if dtype is BOOL or dtype.bits < 8 else dtype
@@ -176,7 +179,7 @@ def agree(specs: list[Spec], shape: tuple[int, ...], close: Any = None, seed: in
             spec = specs[int(name[1:].split("_")[0])]
             a, b = got[name], want[name]
             if close is not None and how == "emulated":
-                close(spec, a, b, case.arrays)
+                close(spec, a, b, case.arrays[f"a{name[1:].split('_')[0]}_0"].reshape(operand_shape(spec.operands[0][1], shape)))
                 continue
             wide = [x if x.dtype.kind in "iub" else x.astype(np.float64) for x in (a, b)]
             same = (wide[0] == wide[1]) | ((wide[0] != wide[0]) & (wide[1] != wide[1]))
@@ -278,7 +281,7 @@ def within(spec: Spec, got: Any, _want: Any, arrays: dict[str, Any]) -> None:
 def test_functions(shape: tuple[int, ...]) -> None:
     specs = [Spec(name, (("f32", "tile"),), values=v) for v in ("special", "unit") for name in BOUNDS]
     named = [replace(s, attrs={"of": f"a{n}_0"}) for n, s in enumerate(specs)]
-    agree(specs, shape, close=lambda spec, got, want, arrays: None)
+    agree(specs, shape, close=lambda spec, got, want, x: None)
     case = case_of(specs, shape)
     got = case.fresh()
     run_emulated("ascend:910b", case.kernel, got, case.dims, "late")
@@ -303,15 +306,18 @@ def test_functions_over_their_range() -> None:
         within(replace(spec, attrs={"of": f"a{n}_0"}), got[f"o{n}_0"], None, got)
 
 
-def sums_close(spec: Spec, got: Any, want: Any, arrays: dict[str, Any]) -> None:
-    """Sums are bounded by the sum of magnitudes; all else is equal."""
+def sums_close(spec: Spec, got: Any, want: Any, x: Any) -> None:
+    """Sums of f32 are within n 2^-24 sum |x| of theirs, as the interpreter's are of the true ones; all else is equal."""
     if spec.name in ("sum", "cumsum", "segment_sum") and got.dtype.kind == "f":
-        assert np.allclose(got, want, rtol=1e-5, atol=1e-3, equal_nan=True), f"{spec}: {got} {want}"
+        axis = spec.attrs.get("axis", 0)
+        error = 2 * x.shape[axis] * 2.0 ** -24 * np.abs(x.astype(np.float64)).sum(axis, keepdims=spec.name != "sum")
+        error = np.broadcast_to(error, x.shape).reshape(want.shape) if spec.name == "cumsum" else error.reshape(want.shape) if spec.name == "sum" else error
+        assert (np.abs(got.astype(np.float64) - want) <= error).all(), f"{spec}: {got} {want}"
     else:
         assert np.array_equal(got, want, equal_nan=got.dtype.kind == "f"), f"{spec}: {got.tolist()} {want.tolist()}"
 
 
-@pytest.mark.parametrize("shape", ((1, 1), (3, 5), (16, 64), (2, 3000), (150, 3), (129, 70), (40, 130), (5, 1)), ids=str)
+@pytest.mark.parametrize("shape", ((1, 1), (3, 5), (16, 64), (2, 3000), (150, 3), (90, 70), (40, 130), (5, 1)), ids=str)
 def test_reductions(shape: tuple[int, ...]) -> None:
     specs = []
     for axis in (0, 1):

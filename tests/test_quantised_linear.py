@@ -7,6 +7,8 @@ import ml_dtypes
 import numpy as np
 import pytest
 from dslc.kernels.quantised_gemm import AWQ, QuantisedLinear, pack_gptq, splits_for, unpack_columns
+from dslc.runtime.library import Expected
+from dslc.runtime.trial import judge
 
 UNITS = {"float32": 2.0 ** -24, "float16": 2.0 ** -11, "bfloat16": 2.0 ** -8}
 OURS = {"float32": "f32", "float16": "f16", "bfloat16": "bf16"}
@@ -18,6 +20,14 @@ def quickly_compiled():
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DSLC_CXX_FLAGS", "-O1")
         yield
+
+
+def right(got: Any, x: Any, w: Any, bias: Any = 0.0, splits: int = 1, unit: float = 0.0) -> None:
+    """x @ w + bias within the bound of a product in f32, its parts added one by one, and `unit` of rounding the result."""
+    x, w = np.asarray(x, np.float64), np.asarray(w, np.float64)
+    want = x @ w + bias
+    verdict = judge("", np.asarray(got), Expected(want, (x.shape[-1] + 8 + splits) * 2.0 ** -23 * (np.abs(x) @ np.abs(w) + np.abs(bias)) + unit * np.abs(want)))
+    assert not verdict.wrong, verdict
 
 
 def normal(*shape: int, seed: int = 0) -> Any:
@@ -55,9 +65,8 @@ def test_products(dtype, shape, sym, bias, splits):
     x = normal(*shape, seed=1).astype(getattr(ml_dtypes, dtype, dtype))
     y = layer(x, splits=splits)
     w = layer.dequantise(OURS[dtype]).astype(np.float64)
-    want = x.astype(np.float64) @ w.T + (0 if given is None else given)
-    error = 270 * 2.0 ** -23 * (np.abs(x.astype(np.float64)) @ np.abs(w).T + 3) + UNITS[dtype] * np.abs(want)
-    assert y.dtype == x.dtype and y.shape == (*shape[:-1], 40) and (np.abs(y.astype(np.float64) - want) <= error).all()
+    assert y.dtype == x.dtype and y.shape == (*shape[:-1], 40)
+    right(y, x, w.T, 0.0 if given is None else given, splits or 8)
     exact = QuantisedLinear.from_float(normal(40, 256), sym=sym).dequantise()
     assert np.abs(w - exact).max() <= 2 * UNITS[dtype] * np.abs(exact).max()
 
@@ -73,7 +82,8 @@ def test_torch(dtype):
     w = torch.from_numpy(layer.dequantise(OURS[dtype]).astype(np.float32))
     want = torch.nn.functional.linear(x.float(), w, linear.bias)
     assert isinstance(y, torch.Tensor) and y.dtype == kind and y.shape == (2, 7, 48)
-    torch.testing.assert_close(y.float(), want, rtol=2 * UNITS[dtype] + 1e-5, atol=1e-4)
+    for result in (y.float(), want):
+        right(result.detach(), x.float(), w.T, linear.bias.detach().numpy(), unit=UNITS[dtype])
     assert (want - linear(x.float())).abs().max() < 0.2                 # what 4 bits cost
     assert torch.equal(QuantisedLinear.from_float(linear.weight.to(torch.bfloat16), 64)(x[:0]), x.new_empty((0, 7, 48)))
 
@@ -86,13 +96,13 @@ def test_gptq():
     w = (q - np.repeat(zero, 64, 0)) * np.repeat(scale.astype(np.float32), 64, 0)
     layer = QuantisedLinear.from_gptq(pack_gptq(q).view(np.int32), stored, scale, np.arange(256) // 64, bias)
     np.testing.assert_array_equal(layer.dequantise().T, w)
-    np.testing.assert_allclose(layer(x), x @ w + bias, rtol=1e-4, atol=1e-3)
+    right(layer(x), x, w, bias)
     again = QuantisedLinear.from_gptq(pack_gptq(q).view(np.int32), bits_of(zero, tuple(range(8))), scale, zero_offset=0)
     np.testing.assert_array_equal(again.dequantise().T, w)
     rows = random.permutation(256)                                      # row r of the weights is in group g_idx[r]
     acted = QuantisedLinear.from_gptq(pack_gptq(q[rows]).view(np.int32), stored, scale, rows // 64)
     np.testing.assert_array_equal(acted.dequantise().T, w[rows])
-    np.testing.assert_allclose(acted(x), x @ w[rows], rtol=1e-4, atol=1e-3)
+    right(acted(x), x, w[rows])
     torch = pytest.importorskip("torch")
     np.testing.assert_array_equal(acted(torch.from_numpy(x)).numpy(), acted(x))
     with pytest.raises(ValueError, match="g_idx does not put 64 rows"):
@@ -113,7 +123,7 @@ def test_awq():
     w = (q - np.repeat(zero, 64, 0)) * np.repeat(scale.astype(np.float32), 64, 0)
     np.testing.assert_array_equal(layer.dequantise().T, w)
     x = normal(3, 128)
-    np.testing.assert_allclose(layer(x), x @ w, rtol=1e-4, atol=1e-3)
+    right(layer(x), x, w)
     torch = pytest.importorskip("torch")
     same = QuantisedLinear.from_awq(*(torch.from_numpy(v) for v in (bits_of(q, AWQ), bits_of(zero, AWQ), scale)))
     np.testing.assert_array_equal(same.words, layer.words)
@@ -131,7 +141,7 @@ def test_splits():
     assert splits_for(0, 128, 4096, 128, 2, 1, 128) >= 1 and splits_for(1, 128, 128, 128, 64, 1, 128) == 1
     layer, x = QuantisedLinear.from_float(normal(40, 1024)), normal(1, 1024)
     for splits in (1, 3, 8):
-        np.testing.assert_allclose(layer(x, splits=splits), x @ layer.dequantise().T, rtol=1e-4, atol=1e-3)
+        right(layer(x, splits=splits), x, layer.dequantise().T, splits=splits)
 
 
 def test_sizes():
