@@ -1,11 +1,12 @@
 """What the skeletons are given: the functions of the two units, the kernel's parameters, the launcher."""
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import Any
 
 from dslc.ir import Kernel, Op
-from dslc.render import FIRST_SITE, Scope
+from dslc.render import FIRST_SITE, LAST, Scope
 from dslc.runtime.abi import Field, fields
 
 from ..common.arguments import coordinate, launcher_of, locals_of, member, member_names, needed, used, word
@@ -29,7 +30,6 @@ def frame(kernel: Kernel, scope: Scope) -> dict[str, Any]:
     ops = kernel.body.ops
     at = next(n for n, op in enumerate(ops) if op.name == "grid")
     prologue, grid, rest = ops[:at], ops[at], ops[at + 1:]
-    extents = [scope.atom(a) for a in _extents(grid, cores)]
     launch_ops = needed([op for op in rest if op.name == "assume"], rest)
     launch, assumptions = launcher_of(scope, prologue, launch_ops, rest)
     extents = [scope.atom(a) for a in _extents(grid, cores)]
@@ -39,16 +39,25 @@ def frame(kernel: Kernel, scope: Scope) -> dict[str, Any]:
     workspace = kernel.attr("workspace_bytes")
     fails = word("status", text)
     there = [g for g in given if word(g["name"], text)]
-    parameters = [f"{g['type']} {g['name']}" for g in there] + (["GM_ADDR workspace"] if workspace else []) + (["GM_ADDR status"] if fails else [])
+    parameters = {g["name"]: g["type"] for g in there} | ({"workspace": "GM_ADDR"} if workspace else {}) | ({"status": "GM_ADDR"} if fails else {})
+    for u in units:
+        own = [n for n in parameters if n in u["passed"] or (n in ("workspace", "status") and word(n, "\n".join(u["texts"])))]
+        u |= {"parameters": _listed([f"{parameters[n]} {n}" for n in own]), "given": _listed(own, 4)}
     kind, count = CORES[cores]
     statuses = [{"number": FIRST_SITE + n, "message": message} for n, (message, _) in enumerate(scope.sites)]
     return {"name": kernel.name, "target": f"ascend:{kernel.attr('architecture')}", "origin": Path(kernel.loc.file).name if kernel.loc else "",
             "headers": ["tile_ascend.h", *(f"tile_ascend_{side}.h" for side in SIDES[cores][::-1])],
-            "fields": [member(f, names[f.kind, f.name]) for f in members], "units": units, "parameters": parameters or ["GM_ADDR nothing"],
-            "given": [p.split()[-1] for p in parameters] or ["nothing"], "kind": kind, "cores": count,
-            "passed": [g["value"] for g in there] + (["workspace"] if workspace else []) + (["status"] if fails else []) or ["(GM_ADDR)nullptr"],
+            "fields": [member(f, names[f.kind, f.name]) for f in members], "units": units,
+            "parameters": _listed([f"{t} {n}" for n, t in parameters.items()] or ["GM_ADDR nothing"]), "kind": kind, "cores": count,
+            "passed": _listed([g["value"] for g in there] + (["workspace"] if workspace else []) + (["status"] if fails else []) or ["(GM_ADDR)nullptr"], 4),
             "workspace": workspace or 0, "fails": fails, "launch_locals": used(host, launch_text), "launch_prologue": launch, "assumptions": assumptions,
             "launch_programs": " * ".join(extents) or "1", "empty": " || ".join(f"{e} <= 0" for e in extents) or "false", "statuses": statuses}
+
+
+def _listed(items: list[str], indent: int = 0) -> str:
+    """The items of a list in lines of a readable length, indented by four more than what begins it."""
+    whole = textwrap.fill(", ".join(item.replace(" ", "\0") for item in items), LAST, break_long_words=False, break_on_hyphens=False)
+    return whole.replace("\n", "\n" + " " * (indent + 4)).replace("\0", " ")
 
 
 def _extents(grid: Op, cores: str) -> tuple[Any, ...]:
@@ -118,4 +127,4 @@ def _unit(kernel: Kernel, scope: Scope, side: str, mixed: bool, given: list[dict
             "sub": sub if sub and word(sub, text) else "", "first": "\n".join(t for t in (opening, *counters, start) if t),
             "last": "\n".join(t for t in (end, closing) if t),
             "start": "AscendC::GetBlockIdx() / AscendC::GetTaskRatio()" if mixed and vector else "AscendC::GetBlockIdx()", "turns": word("turn", body),
-            "programs": " * ".join(extents) or "1", "coordinates": coordinates, "body": body, "texts": [*texts, *passed]}
+            "programs": " * ".join(extents) or "1", "coordinates": coordinates, "body": body, "passed": passed, "texts": [*texts, *passed]}

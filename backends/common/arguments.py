@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any
 
 from dslc.ir import Kernel, Op, Value, used_values
@@ -80,8 +81,13 @@ def locals_of(members: tuple[Field, ...], names: dict[tuple[str, str], str], ker
 
 
 def word(name: str, text: str) -> bool:
-    """Whether `name` stands in `text` as a word."""
-    return re.search(rf"\b{re.escape(name)}\b", text) is not None
+    """Whether `name` stands in `text` as a word, comments aside."""
+    return re.search(rf"\b{re.escape(name)}\b", _code(text)) is not None
+
+
+@lru_cache(maxsize=16)
+def _code(text: str) -> str:
+    return re.sub(r"//.*", "", text)
 
 
 def used(rows: list[tuple[str, str]], text: str) -> str:

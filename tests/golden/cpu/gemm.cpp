@@ -20,7 +20,6 @@ int32_t programs(const void *packed, int64_t first, int64_t last, void *memory) 
   const int64_t *const b_stride = arguments.b_stride;
   f16 *const c = (f16 *)arguments.c;
   const int64_t *const c_stride = arguments.c_stride;
-  const f32 *const bias = (const f32 *)arguments.bias;
   const index_t B = arguments.B;
   const index_t M = arguments.M;
   const index_t K = arguments.K;

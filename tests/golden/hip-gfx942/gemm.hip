@@ -20,7 +20,6 @@ KERNEL(256, 1) void gemm_programs(PARAMETER gemm_launch launched) {
   const int64_t *const b_stride = arguments.b_stride;
   const Global<f16> c = global<f16>(arguments.c);
   const int64_t *const c_stride = arguments.c_stride;
-  const Global<const f32> bias = global<const f32>(arguments.bias);
   const index_t B = arguments.B;
   const index_t M = arguments.M;
   const index_t K = arguments.K;
