@@ -88,19 +88,49 @@ def dot_name(kind, shape):
     return f"dot_{kind}_{'x'.join(map(str, shape))}"
 
 
+PANELS = [d for d in DOTS if min(d[1][:2]) > 1 and d[0] != "tf32"]
+RUN = """
+static int32_t run(int32_t (*body)(const void *, int64_t, int64_t, void *), const void *job, int64_t programs, size_t, int32_t) {
+    for (int64_t p = programs; p-- > 0;) body(job, p, p + 1, nullptr);
+    return 0;
+}
+"""
+
+
+def from_panels(kind, shape):
+    """The same product of the second of two matrices that a launcher has laid out; m, n, k are what there is of a tile."""
+    (a, b, c), (m, n, k) = OPERANDS[kind], shape
+    return f"""extern "C" int panels_{dot_name(kind, shape)}({c} *acc, i64 acc_row, const {a} *a, i64 a_row, i64 a_col, i64 a_matrix, const {b} *b, i64 b_row,
+        i64 b_col, i64 b_matrix, i64 m, i64 n, i64 k, int accumulate) {{
+    static void *kept_a, *kept_b;
+    Storage store_a = {{&kept_a}}, store_b = {{&kept_b}};
+    LeftPanels<{a}, {m}> left = {{}};
+    RightPanels<{b}> right = {{}};
+    lay_out<{m}, {k}>(left, store_a, a, {{m, a_row}}, {{k, a_col}}, {{{{2, a_matrix}}}}, run, 1);
+    lay_out<{n}, {k}>(right, store_b, b, {{n, b_col}}, {{k, b_row}}, {{{{2, b_matrix}}}}, (decltype(&run))nullptr, 1);
+    const bool held = left.holds<{m}, {k}>(0, 0) && right.holds<{n}, {k}>(0, 0) && !left.holds<{m}, {k}>({m}, 0) && !right.holds<{n}, {k}>(0, {k});
+    if (held) dot<{m}, {n}, {k}>(acc, acc_row, left.window(1, 0, 0), right.window(1, 0, 0), accumulate != 0, scratch);
+    store_a.give_back();
+    store_b.give_back();
+    return held;
+}}"""
+
+
 def sources():
     elementwise = ['#include "tile_math.h"']
     for name, out, of, expression in loops():
         elementwise.append(f'extern "C" void {name}({out} *o, const {of} *a, const {of} *b, i64 n) {{ (void)b; '
                            f"for (i64 i = 0; i < n; ++i) {{ {of} x = a[i], y = b[i]; (void)y; o[i] = {expression}; }} }}")
-    dots = ['#include "tile_dot.h"', "alignas(64) static char scratch[1 << 20];"]
+    dots = ['#include "tile_panels.h"', "alignas(64) static char scratch[1 << 20];", RUN]
     for kind, shape in DOTS:
         a, b, c = OPERANDS[kind]
         sizes = ", ".join(map(str, shape))
         size, call = (f"dot_tf32_scratch<{sizes}>()", "dot_tf32") if kind == "tf32" else (f"dot_scratch<{sizes}, {a}, {b}>()", "dot")
         dots.append(f'extern "C" void {dot_name(kind, shape)}({c} *acc, i64 acc_row, const {a} *a, i64 a_row, i64 a_col, const {b} *b, '
                     f"i64 b_row, i64 b_col, int accumulate) {{ static_assert({size} <= sizeof scratch, \"\"); "
-                    f"{call}<{sizes}>(acc, acc_row, a, a_row, a_col, b, b_row, b_col, accumulate != 0, scratch); }}")
+                    f"{call}<{sizes}>(acc, acc_row, Window<{a}>{{a, a_row, a_col}}, Window<{b}>{{b, b_row, b_col}}, accumulate != 0, scratch); }}")
+        if (kind, shape) in PANELS:
+            dots.append(from_panels(kind, shape))
     return {"elementwise": "\n".join(elementwise), "dots": "\n".join(dots)}
 
 
@@ -437,12 +467,22 @@ def laid_out(random, dtype, rows, columns, layout):
 def dots(built):
     ffi = FFI()
     ffi.cdef("".join(f"void {dot_name(*d)}(void *, int64_t, void *, int64_t, int64_t, void *, int64_t, int64_t, int);" for d in DOTS))
+    ffi.cdef("".join(f"int panels_{dot_name(*d)}(void *, int64_t, {'void *, int64_t, int64_t, int64_t, ' * 2} int64_t, int64_t, int64_t, int);" for d in PANELS))
     library = ffi.dlopen(str(built / "dots.so"))
 
     def call(kind, shape, acc, a, b, accumulate):
         strides = [[s // v.itemsize for s in v.strides] for v in (a, b)]
         pointers = [ffi.cast("void *", v.ctypes.data) for v in (acc, a, b)]
         getattr(library, dot_name(kind, shape))(pointers[0], acc.strides[0] // acc.itemsize, pointers[1], *strides[0], pointers[2], *strides[1], accumulate)
+
+    def packed(kind, shape, acc, a, b, accumulate):
+        """a and b are (2, m, k) and (2, k, n), of which the second matrices count."""
+        strides = [[s // v.itemsize for s in (*v.strides[1:], v.strides[0])] for v in (a, b)]
+        pointers = [ffi.cast("void *", v.ctypes.data) for v in (acc, a, b)]
+        sizes = (*a.shape[1:2], *b.shape[2:], b.shape[1])
+        assert getattr(library, "panels_" + dot_name(kind, shape))(pointers[0], acc.strides[0] // acc.itemsize, pointers[1], *strides[0], pointers[2],
+                                                                   *strides[1], *sizes, accumulate)
+    call.packed = packed
     return call
 
 
@@ -476,6 +516,24 @@ def test_dot(dots, kind, shape):
         unit = 2.0**-52 if tc == "f64" else 2.0**-23
         allowed = (k + 8) * unit * (np.abs(x) @ np.abs(y) + np.abs(start))
         assert np.all(np.abs(room[:, :n] - (start + x @ y)) <= allowed), (la, lb)
+
+
+@pytest.mark.parametrize("less", (0, 1, 5))
+@pytest.mark.parametrize("kind,shape", PANELS, ids=lambda v: v if isinstance(v, str) else "x".join(map(str, v)))
+def test_panels_change_no_bit(dots, kind, shape, less):
+    """Operands laid out beforehand, of matrices that end `less` before their tiles, against padded copies."""
+    (m, n, k), (ta, tb, tc) = shape, OPERANDS[kind]
+    random = np.random.default_rng(8)
+    for number, (la, lb) in enumerate(itertools.product(("plain", "transposed", "wide", "strided", "reversed"), repeat=2)):
+        inside = max(m - less, 1), max(n - less, 1), max(k - less, 1)
+        a, b = laid_out(random, NUMPY[ta], m, k, la), laid_out(random, NUMPY[tb], k, n, lb)
+        a[inside[0]:], a[:, inside[2]:], b[inside[2]:], b[:, inside[1]:] = 0, 0, 0, 0
+        start = random.integers(-9, 9, (m, n)).astype(NUMPY[tc])
+        want, got = start.copy(), start.copy()
+        dots(kind, shape, want, a, b, number % 2)
+        two = [np.broadcast_to(v[:rows, :columns], (2, rows, columns)) for v, rows, columns in ((a, inside[0], inside[2]), (b, inside[2], inside[1]))]
+        dots.packed(kind, shape, got, *two, number % 2)
+        np.testing.assert_array_equal(got, want, err_msg=f"{la} {lb}")
 
 
 # ---------------------------------------------------------------- threads.c

@@ -9,7 +9,7 @@ from dslc.ops.control import access_shape
 from dslc.render import Scope, parenthesised
 from dslc.types import DTYPES, TileType
 
-from ..common.access import Access, access, coords_of_last_axis
+from ..common.access import Access, access, coords_of_last_axis, plus
 from .nests import Nest, element, nest, spread
 
 
@@ -50,10 +50,10 @@ def load(op: Op, scope: Scope) -> dict[str, Any]:
 
 
 def window(op: Op, scope: Scope, a: Access) -> dict[str, Any]:
-    """The pointer and strides of a window, and the condition that it lies inside the tensor."""
+    """The pointer and strides of a window, and the condition that it lies inside the tensor; the panels that have it, if the launcher made some."""
     coords, name = op.args[1:], scope.name(op.into[0])
     spans = [d for d, c in enumerate(coords) if isinstance(c, Span)]
-    conditions, parts = [], []
+    conditions, points, parts = [], [], []
     for d, c in enumerate(coords):
         start = scope.atom(c.start if isinstance(c, Span) else c)
         if start != "0":
@@ -65,11 +65,25 @@ def window(op: Op, scope: Scope, a: Access) -> dict[str, Any]:
             bound = scope.say("least", bound, scope.scalar(c.stop)) if c.stop is not None else bound
             conditions.append(scope.say("spans", start, c.extent, bound))
         else:
-            conditions.append(scope.say("within", start, bound))
+            points.append(scope.say("within", start, bound))
     here = scope.fresh(f"{name}_window")
     scope.windows[op.into[0]] = (here, False)
-    return {"name": here, "fits": scope.say("both", conditions) or "true", "at": " + ".join(parts) or "0", "strides": [a.stride(d) for d in spans],
-            "home": name, "home_strides": list(op.into[0].tile.strides), "type": scope.type(a.tensor.dtype)}
+    return {"name": here, "fits": scope.say("both", conditions + points) or "true", "at": " + ".join(parts) or "0", "strides": [a.stride(d) for d in spans],
+            "home": name, "home_strides": list(op.into[0].tile.strides), "type": scope.type(a.tensor.dtype),
+            "panels": _from_panels(op, coords, points, scope, a)}
+
+
+def _from_panels(op: Op, coords: tuple[Operand, ...], points: list[str], scope: Scope, a: Access) -> dict[str, Any] | None:
+    """The condition that panels have a tile, and where."""
+    p = scope.notes["panels"].get(op)
+    if p is None:
+        return None
+    row, k = (scope.atom(coords[d].start) for d in (p.rows, p.depth))  # type: ignore[union-attr]
+    number = ""
+    for d, c in enumerate(coords):
+        if not isinstance(c, Span):
+            number = plus(f"{parenthesised(number)} * {scope.dim(a.tensor.dims[d])}" if number else "", scope.atom(c))
+    return {"fits": scope.say("both", [*points, scope.say("panels_hold", p.name, p.tile, row, k)]), "name": p.name, "number": number or "0", "row": row, "k": k}
 
 
 def _row_context(a: Access) -> dict[str, Any]:

@@ -211,21 +211,18 @@ def _pack(op: Op, scope: Scope) -> Context:
 
 def _dot(op: Op, scope: Scope) -> Context:
     (into,) = op.into
-    a, a_row, a_col = _factor(op.args[0], scope)
-    b, b_row, b_col = _factor(op.args[1], scope)
     return {"function": "dot_tf32" if op.attr("precision") else "dot", "m": into.tile.shape[0], "n": into.tile.shape[1], "k": _place(op.args[0]).shape[1],
-            "acc": scope.name(into), "acc_row": into.tile.strides[0], "a": a, "a_row": a_row, "a_col": a_col, "b": b, "b_row": b_row, "b_col": b_col,
+            "acc": scope.name(into), "acc_row": into.tile.strides[0], "a": _factor(op.args[0], scope), "b": _factor(op.args[1], scope),
             "accumulate": "true" if len(op.args) == 3 else "false"}
 
 
-def _factor(v: Operand, scope: Scope) -> tuple[str, Any, Any]:
-    """Pointer, row stride and column stride of an operand of dot: a place, or a window, whose axes a transposed view swaps."""
+def _factor(v: Operand, scope: Scope) -> str:
+    """An operand of dot: a window, whose axes a transposed view swaps, or a place."""
     t = _place(v)
     if v not in scope.windows:
-        return _name(v, scope), t.strides[0], t.strides[1]
+        return scope.say("window_of", scope.type(t.dtype), _name(v, scope), t.strides[0], t.strides[1])
     name, turned = scope.windows[v]
-    row, col = scope.say("window_stride", name, 1 if turned else 0), scope.say("window_stride", name, 0 if turned else 1)
-    return scope.say("window_data", name), row, col
+    return scope.say("window_turned", name) if turned else name
 
 
 def panel_bytes(op: Op, scope: Scope) -> str:

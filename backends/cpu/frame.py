@@ -12,6 +12,7 @@ from dslc.types import Space
 
 from ..common.arguments import coordinate, launcher_of, locals_of, member, member_names, needed, used, word
 from .describe import panel_bytes
+from .panels import Panels, panels
 
 
 def frame(kernel: Kernel, scope: Scope) -> dict[str, Any]:
@@ -22,12 +23,13 @@ def frame(kernel: Kernel, scope: Scope) -> dict[str, Any]:
         need += size
     for space in Space:
         scope.bases.setdefault(space, need)
+    scope.notes["panels"] = panels(kernel, scope)
     members = fields(kernel)
     names = member_names(members)
     ops = kernel.body.ops
     at = next(n for n, op in enumerate(ops) if op.name == "grid")
     prologue, grid, rest = ops[:at], ops[at], ops[at + 1:]
-    panels = sorted({text for op in walk(kernel.body) if (text := panel_bytes(op, scope))})
+    scratch = sorted({text for op in walk(kernel.body) if (text := panel_bytes(op, scope))})
     locals_ = locals_of(members, names, kernel, scope)
     before = scope.body(prologue)
     extents = [scope.atom(a) for a in grid.args]
@@ -35,12 +37,27 @@ def frame(kernel: Kernel, scope: Scope) -> dict[str, Any]:
     body = scope.body(rest)
     launch_ops = needed([op for op in rest if op.name == "assume"], rest)
     launch, assumptions = launcher_of(scope, prologue, launch_ops, rest)
-    text, launch_text = "\n".join([before, body, *(c["value"] for c in coordinates)]), "\n".join([launch, *extents, *(a["condition"] for a in assumptions)])
+    made = [_made(p, scope) for p in dict.fromkeys(scope.notes["panels"].values())]
+    text = "\n".join([before, body, *(c["value"] for c in coordinates)])
+    launch_text = "\n".join([launch, *extents, *(a["condition"] for a in assumptions), *(p["worth"] + p["lay_out"] for p in made)])
     statuses = [{"number": FIRST_SITE + n, "message": message} for n, (message, _) in enumerate(scope.sites)]
     return {"name": kernel.name, "target": "cpu", "origin": Path(kernel.loc.file).name if kernel.loc else "",
             "fields": [member(f, names[f.kind, f.name]) for f in members],
-            "headers": ["tile_types.h", "tile_math.h", "tile_memory.h", *(["tile_dot.h"] if any(op.name == "dot" for op in walk(kernel.body)) else [])],
-            "arena": need, "panels": scope.say("largest", panels), "locals": used(locals_, text), "prologue": before,
+            "headers": ["tile_types.h", "tile_math.h", "tile_memory.h", *(["tile_dot.h"] if any(op.name == "dot" for op in walk(kernel.body)) else []),
+                        *(["tile_panels.h"] if made else [])],
+            "arena": need, "panels": scope.say("largest", scratch), "locals": used(locals_, text), "prologue": before,
             "coordinates": [c for c in coordinates if word(c["name"], body)],
             "body": body, "launch_locals": used(locals_, launch_text), "launch_prologue": launch, "assumptions": assumptions, "extents": extents,
-            "statuses": statuses}
+            "statuses": statuses, "panels_made": made}
+
+
+def _made(p: Panels, scope: Scope) -> dict[str, str]:
+    """The type of panels, when they are worth it, and the call that makes them."""
+    t, name = p.tensor.tensor, scope.name(p.tensor)
+    strides = ["1" if d in t.unit else f"{scope.name_of_strides(name)}[{d}]" for d in range(t.rank)]
+    axes = [scope.say("axis", scope.dim(dim), stride) for dim, stride in zip(t.dims, strides, strict=True)]
+    around = [axes[d] for d in range(t.rank) if d not in (p.rows, p.depth)] or [scope.say("axis", 1, 0)]
+    kind, readers = scope.type(t.dtype), " * ".join(scope.atom(r) for r in p.readers)
+    return {"name": p.name, "type": scope.say("panels_type", p.left, kind, p.tile[0]),
+            "worth": scope.say("worth", p.left, kind, readers, p.others, strides[p.rows], strides[p.depth]),
+            "lay_out": scope.say("lay_out", p.name, p.tile, name, axes[p.rows], axes[p.depth], around)}

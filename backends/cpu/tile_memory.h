@@ -7,11 +7,6 @@
 
 #define DSLC_VECTOR _Pragma("omp simd")
 
-// A tile read where it stands: in its tensor, or in a padded copy.
-template <class T> struct Window {
-    const T *data;
-    index_t row, col;
-};
 constexpr size_t largest(size_t a, size_t b) { return a > b ? a : b; }
 template <class T> DSLC_FN T *at(u8 *scratch, size_t offset) { return (T *)__builtin_assume_aligned(scratch + offset, 64); }
 

@@ -3,6 +3,7 @@
 #include "tile_math.h"
 #include "tile_memory.h"
 #include "tile_dot.h"
+#include "tile_panels.h"
 #include "attention.h"
 
 #include <stdlib.h>
@@ -12,8 +13,18 @@ namespace {
 constexpr size_t arena_bytes = 174080;  // places of one program
 constexpr size_t panel_bytes = dot_scratch<128, 64, 64, bf16, bf16>();  // packed operands of dot
 
+// What the programs of one launch share: tensors laid out for dot.
+struct Shared {
+  const attention_arguments *arguments;
+  RightPanels<bf16> k_panels;
+  RightPanels<bf16> v_panels;
+};
+
 int32_t programs(const void *packed, int64_t first, int64_t last, void *memory) {
-  const attention_arguments &arguments = *(const attention_arguments *)packed;
+  const Shared &shared = *(const Shared *)packed;
+  const attention_arguments &arguments = *shared.arguments;
+  const RightPanels<bf16> &k_panels = shared.k_panels;
+  const RightPanels<bf16> &v_panels = shared.v_panels;
   const bf16 *const q = (const bf16 *)arguments.q;
   const int64_t *const q_stride = arguments.q_stride;
   const bf16 *const k = (const bf16 *)arguments.k;
@@ -78,7 +89,9 @@ int32_t programs(const void *packed, int64_t first, int64_t last, void *memory) 
       // attention.py:47: s = tile.dot(qt, tile.load(k, (b, (j, BN), g, (0, D))).T) * (scale * LOG2E)
       bf16 *const k_tile = at<bf16>(scratch, 149504);  // 64 x 64
       Window<bf16> k_tile_window = {k_tile, 64, 1};
-      if (within(g, G)) {
+      if (within(g, G) && k_panels.holds<64, 64>(j, 0)) {
+        k_tile_window = k_panels.window((( + b) * G) + g, j, 0);
+      } else if (within(g, G)) {
         k_tile_window = {k + b * k_stride[0] + j * k_stride[1] + g * k_stride[2], k_stride[1], 1};
       } else {
         for (index_t e0 = 0; e0 < 64; ++e0) {
@@ -87,7 +100,7 @@ int32_t programs(const void *packed, int64_t first, int64_t last, void *memory) 
         }
       }
       f32 *const dot2 = at<f32>(scratch, 32768);  // 128 x 64
-      dot<128, 64, 64>(dot2, 64, qt_window.data, qt_window.row, qt_window.col, k_tile_window.data, k_tile_window.col, k_tile_window.row, false, panels);
+      dot<128, 64, 64>(dot2, 64, qt_window, turned(k_tile_window), false, panels);
       // attention.py:54: m, l, factor, p = online_softmax(tile.where(seen, s, -INF), m, l)
       f32 *const online_softmax_s = at<f32>(scratch, 66560);  // 128 x 64
       DSLC_VECTOR for (index_t e0 = 0; e0 < 8192; ++e0) {
@@ -135,7 +148,9 @@ int32_t programs(const void *packed, int64_t first, int64_t last, void *memory) 
       }
       bf16 *const v_tile = at<bf16>(scratch, 165888);  // 64 x 64
       Window<bf16> v_tile_window = {v_tile, 64, 1};
-      if (within(g, G)) {
+      if (within(g, G) && v_panels.holds<64, 64>(0, j)) {
+        v_tile_window = v_panels.window((( + b) * G) + g, 0, j);
+      } else if (within(g, G)) {
         v_tile_window = {v + b * v_stride[0] + j * v_stride[1] + g * v_stride[2], v_stride[1], 1};
       } else {
         for (index_t e0 = 0; e0 < 64; ++e0) {
@@ -148,7 +163,7 @@ int32_t programs(const void *packed, int64_t first, int64_t last, void *memory) 
           acc[e0 * 64 + e1] = acc[e0 * 64 + e1] * online_softmax_factor[e0];
         }
       }
-      dot<128, 64, 64>(acc, 64, cast2, 64, 1, v_tile_window.data, v_tile_window.row, v_tile_window.col, true, panels);
+      dot<128, 64, 64>(acc, 64, Window<bf16>{cast2, 64, 1}, v_tile_window, true, panels);
       // attention.py:46: for j in tile.range(first, last, BN):
       DSLC_VECTOR for (index_t e0 = 0; e0 < 128; ++e0) {
         m[e0] = online_softmax_top[e0];
@@ -180,7 +195,7 @@ int32_t programs(const void *packed, int64_t first, int64_t last, void *memory) 
         }
       }
       f32 *const dot3 = at<f32>(scratch, 0);  // 128 x 64
-      dot<128, 64, 64>(dot3, 64, qt_window.data, qt_window.row, qt_window.col, k_tile2_window.data, k_tile2_window.col, k_tile2_window.row, false, panels);
+      dot<128, 64, 64>(dot3, 64, qt_window, turned(k_tile2_window), false, panels);
       // attention.py:54: m, l, factor, p = online_softmax(tile.where(seen, s, -INF), m, l)
       const index_t bound = minimum<index_t>(maximum<index_t>(SK - j2, -2147483648), 2147483647);
       const index_t bound2 = maximum<index_t>((((i * 128) + SK) - j2) - SQ, -2147483648);
@@ -246,7 +261,7 @@ int32_t programs(const void *packed, int64_t first, int64_t last, void *memory) 
           acc2[e0 * 64 + e1] = acc2[e0 * 64 + e1] * online_softmax_factor2[e0];
         }
       }
-      dot<128, 64, 64>(acc2, 64, cast3, 64, 1, v_tile2_window.data, v_tile2_window.row, v_tile2_window.col, true, panels);
+      dot<128, 64, 64>(acc2, 64, Window<bf16>{cast3, 64, 1}, v_tile2_window, true, panels);
       // attention.py:46: for j in tile.range(first, last, BN):
       DSLC_VECTOR for (index_t e0 = 0; e0 < 128; ++e0) {
         m2[e0] = online_softmax_top3[e0];
@@ -284,19 +299,38 @@ int32_t programs(const void *packed, int64_t first, int64_t last, void *memory) 
 
 extern "C" __attribute__((visibility("default"))) int32_t launch_attention(const attention_arguments *packed, dslc_parallel_for run, int32_t threads) {
   const attention_arguments &arguments = *packed;
+  const bf16 *const k = (const bf16 *)arguments.k;
+  const int64_t *const k_stride = arguments.k_stride;
+  const bf16 *const v = (const bf16 *)arguments.v;
+  const int64_t *const v_stride = arguments.v_stride;
   const index_t B = arguments.B;
   const index_t SQ = arguments.SQ;
   const index_t H = arguments.H;
+  const index_t SK = arguments.SK;
+  const index_t G = arguments.G;
 
   if (floor_div<index_t>(SQ + 127, 128) <= 0) return 0;
   if (H <= 0) return 0;
   if (B <= 0) return 0;
   const int64_t count = floor_div<index_t>(SQ + 127, 128) * H * B;
   const size_t bytes = arena_bytes + panel_bytes;
-  if (run) return run(programs, packed, count, bytes, threads);
-  void *scratch = aligned_alloc(64, (bytes + 64) / 64 * 64);
-  if (!scratch) return 1000;
-  const int32_t status = programs(packed, 0, count, scratch);
-  free(scratch);
+  Shared shared = {packed};
+  static void *k_panels_kept;
+  Storage k_panels_storage = {&k_panels_kept};
+  if (worth_right<bf16>(floor_div<index_t>(SQ + 127, 128), 128))
+    lay_out<64, 64>(shared.k_panels, k_panels_storage, k, {SK, k_stride[1]}, {64, 1}, {{B, k_stride[0]}, {G, k_stride[2]}}, run, threads);
+  static void *v_panels_kept;
+  Storage v_panels_storage = {&v_panels_kept};
+  if (worth_right<bf16>(floor_div<index_t>(SQ + 127, 128), 128))
+    lay_out<64, 64>(shared.v_panels, v_panels_storage, v, {64, 1}, {SK, v_stride[1]}, {{B, v_stride[0]}, {G, v_stride[2]}}, run, threads);
+  int32_t status = 1000;
+  if (run) {
+    status = run(programs, &shared, count, bytes, threads);
+  } else if (void *scratch = aligned_alloc(64, (bytes + 64) / 64 * 64)) {
+    status = programs(&shared, 0, count, scratch);
+    free(scratch);
+  }
+  k_panels_storage.give_back();
+  v_panels_storage.give_back();
   return status;
 }

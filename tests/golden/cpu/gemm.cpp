@@ -3,6 +3,7 @@
 #include "tile_math.h"
 #include "tile_memory.h"
 #include "tile_dot.h"
+#include "tile_panels.h"
 #include "gemm.h"
 
 #include <stdlib.h>
@@ -12,8 +13,18 @@ namespace {
 constexpr size_t arena_bytes = 131072;  // places of one program
 constexpr size_t panel_bytes = dot_scratch<128, 128, 64, f16, f16>();  // packed operands of dot
 
+// What the programs of one launch share: tensors laid out for dot.
+struct Shared {
+  const gemm_arguments *arguments;
+  LeftPanels<f16, 128> a_panels;
+  RightPanels<f16> b_panels;
+};
+
 int32_t programs(const void *packed, int64_t first, int64_t last, void *memory) {
-  const gemm_arguments &arguments = *(const gemm_arguments *)packed;
+  const Shared &shared = *(const Shared *)packed;
+  const gemm_arguments &arguments = *shared.arguments;
+  const LeftPanels<f16, 128> &a_panels = shared.a_panels;
+  const RightPanels<f16> &b_panels = shared.b_panels;
   const f16 *const a = (const f16 *)arguments.a;
   const int64_t *const a_stride = arguments.a_stride;
   const f16 *const b = (const f16 *)arguments.b;
@@ -44,7 +55,9 @@ int32_t programs(const void *packed, int64_t first, int64_t last, void *memory) 
       // gemm.py:39: acc = tile.dot(tile.load(a, (n, rows, (k, BK))), tile.load(b, (n, (k, BK), cols)), acc)
       f16 *const a_tile = at<f16>(scratch, 98304);  // 128 x 64
       Window<f16> a_tile_window = {a_tile, 64, 1};
-      if (spans(rows, 128, M) && spans(k, 64, K)) {
+      if (a_panels.holds<128, 64>(rows, k)) {
+        a_tile_window = a_panels.window( + n, rows, k);
+      } else if (spans(rows, 128, M) && spans(k, 64, K)) {
         a_tile_window = {a + n * a_stride[0] + rows * a_stride[1] + k, a_stride[1], 1};
       } else {
         for (index_t e0 = 0; e0 < 128; ++e0) {
@@ -54,7 +67,9 @@ int32_t programs(const void *packed, int64_t first, int64_t last, void *memory) 
       }
       f16 *const b_tile = at<f16>(scratch, 114688);  // 64 x 128
       Window<f16> b_tile_window = {b_tile, 128, 1};
-      if (spans(k, 64, K) && spans(cols, 128, N)) {
+      if (b_panels.holds<128, 64>(cols, k)) {
+        b_tile_window = b_panels.window( + n, cols, k);
+      } else if (spans(k, 64, K) && spans(cols, 128, N)) {
         b_tile_window = {b + n * b_stride[0] + k * b_stride[1] + cols, b_stride[1], 1};
       } else {
         for (index_t e0 = 0; e0 < 64; ++e0) {
@@ -62,7 +77,7 @@ int32_t programs(const void *packed, int64_t first, int64_t last, void *memory) 
           load_row<128>(b_tile + e0 * 128, b, n * b_stride[0] + b_1 * b_stride[1] + cols, 1, within(b_1, K), cols, N, cast<f16>(0.0f));
         }
       }
-      dot<128, 128, 64>(acc, 128, a_tile_window.data, a_tile_window.row, a_tile_window.col, b_tile_window.data, b_tile_window.row, b_tile_window.col, true, panels);
+      dot<128, 128, 64>(acc, 128, a_tile_window, b_tile_window, true, panels);
     }
     // gemm.py:40: tile.store(c, (n, rows, cols), epilogue(acc, bias, rows, cols))
     f16 *const cast2 = at<f16>(scratch, 65536);  // 128 x 128
@@ -81,8 +96,13 @@ int32_t programs(const void *packed, int64_t first, int64_t last, void *memory) 
 
 extern "C" __attribute__((visibility("default"))) int32_t launch_gemm(const gemm_arguments *packed, dslc_parallel_for run, int32_t threads) {
   const gemm_arguments &arguments = *packed;
+  const f16 *const a = (const f16 *)arguments.a;
+  const int64_t *const a_stride = arguments.a_stride;
+  const f16 *const b = (const f16 *)arguments.b;
+  const int64_t *const b_stride = arguments.b_stride;
   const index_t B = arguments.B;
   const index_t M = arguments.M;
+  const index_t K = arguments.K;
   const index_t N = arguments.N;
 
   if (floor_div<index_t>(M + 127, 128) <= 0) return 0;
@@ -90,10 +110,23 @@ extern "C" __attribute__((visibility("default"))) int32_t launch_gemm(const gemm
   if (B <= 0) return 0;
   const int64_t count = floor_div<index_t>(M + 127, 128) * floor_div<index_t>(N + 127, 128) * B;
   const size_t bytes = arena_bytes + panel_bytes;
-  if (run) return run(programs, packed, count, bytes, threads);
-  void *scratch = aligned_alloc(64, (bytes + 64) / 64 * 64);
-  if (!scratch) return 1000;
-  const int32_t status = programs(packed, 0, count, scratch);
-  free(scratch);
+  Shared shared = {packed};
+  static void *a_panels_kept;
+  Storage a_panels_storage = {&a_panels_kept};
+  if (worth_left<f16>(floor_div<index_t>(N + 127, 128), 128, a_stride[1], 1))
+    lay_out<128, 64>(shared.a_panels, a_panels_storage, a, {M, a_stride[1]}, {K, 1}, {{B, a_stride[0]}}, run, threads);
+  static void *b_panels_kept;
+  Storage b_panels_storage = {&b_panels_kept};
+  if (worth_right<f16>(floor_div<index_t>(M + 127, 128), 128))
+    lay_out<128, 64>(shared.b_panels, b_panels_storage, b, {N, 1}, {K, b_stride[1]}, {{B, b_stride[0]}}, run, threads);
+  int32_t status = 1000;
+  if (run) {
+    status = run(programs, &shared, count, bytes, threads);
+  } else if (void *scratch = aligned_alloc(64, (bytes + 64) / 64 * 64)) {
+    status = programs(&shared, 0, count, scratch);
+    free(scratch);
+  }
+  a_panels_storage.give_back();
+  b_panels_storage.give_back();
   return status;
 }

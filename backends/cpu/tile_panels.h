@@ -1,0 +1,116 @@
+// Matrices of a tensor laid out for dot by the launcher, once for all programs that read them: strips of rows or panels of columns, converted to
+// the arithmetic type, zeros past the edges. The bits of a product do not depend on it.
+#ifndef DSLC_TILE_PANELS_H
+#define DSLC_TILE_PANELS_H
+#include <stdlib.h>
+
+#include "tile_bounds.h"
+#include "tile_dot.h"
+
+// Memory that a launch borrows and the next one finds again, its pages in place: a first touch costs about 1.4 us for 4 KiB (Zen 5, KVM).
+// A launch beside it gets its own. The first 64 bytes hold the size.
+static const size_t panels_kept_bytes = (size_t)1 << 25;     // of an operand, what stays between launches
+static const size_t panels_most_bytes = (size_t)1 << 30;     // larger ones are read where they stand
+struct Storage {
+    void **kept, *memory;
+
+    void *allocate(size_t bytes) {
+        memory = __atomic_exchange_n(kept, nullptr, __ATOMIC_ACQUIRE);
+        if (!memory || *(size_t *)memory < bytes + 64) {
+            free(memory);
+            const size_t whole = (bytes + 64 + 4095) / 4096 * 4096;
+            if (!(memory = aligned_alloc(64, whole))) return nullptr;
+            *(size_t *)memory = whole;
+        }
+        return (char *)memory + 64;
+    }
+    void give_back() {
+        if (memory) free(*(size_t *)memory <= panels_kept_bytes ? __atomic_exchange_n(kept, memory, __ATOMIC_ACQ_REL) : memory);
+    }
+};
+
+// One dimension of a tensor: its elements, and how far apart they are.
+struct Axis {
+    index_t size, stride;
+};
+
+// Blocks of rows (or columns), each of `strips` strips whose heights differ by at most one; every strip for all k.
+template <class A, int block, int strips> struct Panels {
+    typedef typename DotOperand<A>::unit T;
+    T *data;                                                 // null if the launcher did not lay them out
+    index_t pitch, matrix, rows, depth;                      // units of k; units of a matrix; rows and elements of k, padded
+
+    template <int tile_rows, int tile_depth> bool holds(index_t row, index_t k) const {
+        return data && row >= 0 && row % block == 0 && row + tile_rows <= rows && k >= 0 && k % DotOperand<A>::lanes == 0 && k + tile_depth <= depth;
+    }
+    Window<A> window(index_t number, index_t row, index_t k) const {
+        return {nullptr, 0, 0, data + number * matrix + row * pitch, pitch, k / DotOperand<A>::lanes};
+    }
+};
+template <class A, int tile_rows> using LeftPanels = Panels<A, tile_rows, (tile_rows + dot_strip - 1) / dot_strip>;
+template <class B> using RightPanels = Panels<B, dot_vectors * DotWidth<typename DotOperand<B>::unit>::value, 1>;
+
+template <class A, int block, int strips> struct PanelsJob {
+    Panels<A, block, strips> to;
+    const A *from;
+    Axis rows, k;
+    const Axis *around;                                      // of the matrices, the last one fastest
+    int axes;
+
+    template <int height> void strip(index_t number, index_t row) const {
+        const int lanes = DotOperand<A>::lanes;
+        typename DotOperand<A>::unit *out = to.data + number * to.matrix + row * to.pitch;
+        index_t offset = row * rows.stride;
+        for (int d = axes - 1; d >= 0; number /= around[d].size, --d) offset += number % around[d].size * around[d].stride;
+        const index_t inside = most(least(rows.size - row, height), 0), units = inside > 0 ? (k.size + lanes - 1) / lanes : 0;
+        if (inside > 0) dot_pack_panel<A, height>(out, from + offset, k.stride, rows.stride, (int)inside, (int)k.size);
+        __builtin_memset(out + units * height, 0, (size_t)((to.pitch - units) * height) * sizeof *out);
+    }
+    static int32_t programs(const void *packed, int64_t first, int64_t last, void *) {
+        const PanelsJob &job = *(const PanelsJob *)packed;
+        const int height = block / strips, taller = block % strips;
+        const index_t blocks = job.to.rows / block;
+        for (int64_t program = first; program < last; ++program) {
+            const index_t s = program % strips, at = program / strips % blocks * block + s * height, number = program / strips / blocks;
+            if constexpr (taller > 0)
+                if (s < taller) {
+                    job.template strip<height + 1>(number, at + s);
+                    continue;
+                }
+            job.template strip<height>(number, at + taller);
+        }
+        return 0;
+    }
+};
+
+// Whether `readers` programs, which each multiply by tiles of `others` rows (columns), repay it. Rows few enough are multiplied by a tensor where it stands.
+template <class B> DSLC_FN bool worth_right(index_t readers, int others) {
+    return readers > 1 && (!DotOperand<B>::direct || others > dot_unpacked_rows || readers * others >= 4 * dot_unpacked_rows);
+}
+// A left operand that is read in place is 7 % slower than a packed one, and packing it costs as much as multiplying it by 1024 columns gains.
+template <class A> DSLC_FN bool worth_left(index_t readers, int others, index_t row_stride, index_t k_stride) {
+    return readers > 1 && (!DotOperand<A>::direct || !dot_in_place<A>(row_stride, k_stride) || readers * others >= 1024);
+}
+
+// Lays out the matrices (rows, k) of a tensor, so that tiles of tile_rows by tile_depth may overhang. Without memory it does nothing.
+template <int tile_rows, int tile_depth, class A, int block, int strips, int axes, class Run>
+void lay_out(Panels<A, block, strips> &to, Storage &storage, const A *from, Axis rows, Axis k, const Axis (&around)[axes], Run run, int32_t threads) {
+    const index_t step = tile_rows > block ? tile_rows : block;
+    to.rows = (rows.size + step - 1) / step * step;
+    to.rows = (to.rows + block - 1) / block * block;
+    to.depth = (k.size + tile_depth - 1) / tile_depth * tile_depth;
+    to.pitch = (to.depth + DotOperand<A>::lanes - 1) / DotOperand<A>::lanes;
+    to.matrix = to.rows * to.pitch;
+    index_t matrices = 1;
+    for (const Axis &a : around) matrices *= a.size;
+    const double wanted = (double)matrices * (double)to.matrix * sizeof *to.data;       // may exceed what an integer holds
+    if (wanted > panels_most_bytes) return;
+    if (!(to.data = (typename Panels<A, block, strips>::T *)storage.allocate((size_t)wanted))) return;
+    const PanelsJob<A, block, strips> job = {to, from, rows, k, around, axes};
+    const int64_t count = matrices * (to.rows / block) * strips;
+    if (run)
+        run(job.programs, &job, count, 0, threads);
+    else
+        job.programs(&job, 0, count, nullptr);
+}
+#endif
