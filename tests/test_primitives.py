@@ -467,7 +467,8 @@ def laid_out(random, dtype, rows, columns, layout):
 def dots(built):
     ffi = FFI()
     ffi.cdef("".join(f"void {dot_name(*d)}(void *, int64_t, void *, int64_t, int64_t, void *, int64_t, int64_t, int);" for d in DOTS))
-    ffi.cdef("".join(f"int panels_{dot_name(*d)}(void *, int64_t, {'void *, int64_t, int64_t, int64_t, ' * 2} int64_t, int64_t, int64_t, int);" for d in PANELS))
+    operands = "void *, int64_t, int64_t, int64_t, " * 2
+    ffi.cdef("".join(f"int panels_{dot_name(*d)}(void *, int64_t, {operands} int64_t, int64_t, int64_t, int);" for d in PANELS))
     library = ffi.dlopen(str(built / "dots.so"))
 
     def call(kind, shape, acc, a, b, accumulate):

@@ -67,7 +67,7 @@ def window(op: Op, scope: Scope, a: Access) -> dict[str, Any]:
         else:
             points.append(scope.say("within", start, bound))
     here = scope.fresh(f"{name}_window")
-    scope.windows[op.into[0]] = (here, False)
+    scope.windows[op.into[0]], scope.notes["loads"][op.into[0]] = (here, False), (op, False)
     return {"name": here, "fits": scope.say("both", conditions + points) or "true", "at": " + ".join(parts) or "0", "strides": [a.stride(d) for d in spans],
             "home": name, "home_strides": list(op.into[0].tile.strides), "type": scope.type(a.tensor.dtype),
             "panels": _from_panels(op, coords, points, scope, a)}

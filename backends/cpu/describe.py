@@ -5,7 +5,7 @@ from collections.abc import Callable
 from math import prod
 from typing import Any
 
-from dslc.ir import Op, Operand, Value
+from dslc.ir import Op, Operand, Span, Value
 from dslc.render import Scope
 from dslc.types import TileType, broadcast_shapes
 
@@ -52,6 +52,8 @@ def _view(op: Op, scope: Scope) -> Context:
     if source in scope.windows:
         here, turned = scope.windows[source]
         scope.windows[op.result] = (here, not turned)
+        load, over = scope.notes["loads"][source]
+        scope.notes["loads"][op.result] = (load, not over)
     scope.names[op.result] = f"{name} + {start}" if start else name
     return {}
 
@@ -213,7 +215,23 @@ def _dot(op: Op, scope: Scope) -> Context:
     (into,) = op.into
     return {"function": "dot_tf32" if op.attr("precision") else "dot", "m": into.tile.shape[0], "n": into.tile.shape[1], "k": _place(op.args[0]).shape[1],
             "acc": scope.name(into), "acc_row": into.tile.strides[0], "a": _factor(op.args[0], scope), "b": _factor(op.args[1], scope),
-            "accumulate": "true" if len(op.args) == 3 else "false"}
+            "accumulate": "true" if len(op.args) == 3 else "false", "inside": _inside(op, scope)}
+
+
+def _inside(op: Op, scope: Scope) -> str:
+    """How much of K lies inside, where both operands end with it: loads of zero padding whose spans along K are the same."""
+    spans = []
+    for v, axis in zip(op.args[:2], (1, 0), strict=True):
+        load, turned = scope.notes["loads"].get(v, (None, False))
+        if load is None or load.attr("pad", 0) != 0:
+            return ""
+        d = [d for d, c in enumerate(load.args[1:]) if isinstance(c, Span)][1 - axis if turned else axis]
+        span = load.args[1 + d]
+        if d in load.attr("inside", ()) or span.stop is not None:
+            return ""
+        spans.append((scope.dim(load.args[0].tensor.dims[d]), scope.atom(span.start), span.extent))
+    size, start, extent = spans[0]
+    return scope.say("inside_depth", extent, size, start) if spans[0] == spans[1] else ""
 
 
 def _factor(v: Operand, scope: Scope) -> str:

@@ -23,7 +23,7 @@ def frame(kernel: Kernel, scope: Scope) -> dict[str, Any]:
         need += size
     for space in Space:
         scope.bases.setdefault(space, need)
-    scope.notes["panels"] = panels(kernel, scope)
+    scope.notes.update(panels=panels(kernel, scope), loads={})
     members = fields(kernel)
     names = member_names(members)
     ops = kernel.body.ops

@@ -14,7 +14,8 @@ from dslc.runtime.cache import digest, shared_cache
 from ..common.toolchain import Compiler, candidates, compile, find_compiler, open_library
 
 HERE = Path(__file__).resolve().parent
-HEADERS = (*(HERE.parent / "common" / f"tile_{part}.h" for part in ("types", "math", "bounds")), *(HERE / f"tile_{part}.h" for part in ("memory", "dot", "panels")))
+HEADERS = (*(HERE.parent / "common" / f"tile_{part}.h" for part in ("types", "math", "bounds")),
+           *(HERE / f"tile_{part}.h" for part in ("memory", "dot", "panels")))
 # One declaration for every launcher: the argument block is passed as bytes, the thread pool as an address.
 _DECLARATION = "int32_t launch_{name}(const uint8_t *arguments, void *run, int32_t threads);"
 _POOL_FLAGS = ("-lpthread", "-fvisibility=default")

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from dslc.ir import Const, Kernel, Op, Operand, Span, Value, producers, used_values, walk
+from dslc.ir import Kernel, Op, Operand, Span, Value, producers, used_values, walk
 from dslc.render import Scope
 
 from .windows import turned

@@ -403,11 +403,11 @@ DSLC_FN void dot_columns(T *acc, index_t acc_row, const Window<A> &a, const T *l
 }
 
 template <int M, int N, int K, class A, class B, class T>
-DSLC_FN void dot_tile(T *acc, index_t acc_row, const Window<A> &a, const Window<B> &b, bool accumulate, void *scratch) {
+DSLC_FN void dot_tile(T *acc, index_t acc_row, const Window<A> &a, const Window<B> &b, bool accumulate, void *scratch, int depth) {
     typedef DotPlan<M, N, K, A> P;
     T *packed = (T *)scratch, *converted = (T *)((char *)scratch + P::panel_bytes);
-    for (int k = 0; k < K; k += P::depth, accumulate = true) {
-        const int elements = K - k < P::depth ? K - k : P::depth;
+    for (int k = 0; k < depth; k += P::depth, accumulate = true) {
+        const int elements = depth - k < P::depth ? depth - k : P::depth;
         const T *left = (const T *)(const void *)(a.data + k * a.col);
         index_t row = a.row, col = a.col;
         if (!a.packed && (!DotOperand<A>::direct || !dot_in_place<A>(a.row, a.col))) {
@@ -486,26 +486,26 @@ template <int rows, class T, class A> DSLC_FN void dot_add_rows(T *__restrict su
 // out[j] (+)= sum over k of x[k] m[k, j]; a step of m in k is m_k, in j is m_j.
 template <int J, int K, class A, class B, class T>
 static __attribute__((noinline)) void dot_matrix_vector(T *out, index_t out_step, const A *x, index_t x_step, const B *m, index_t m_k,
-                                                        index_t m_j, bool accumulate, T *scratch) {
+                                                        index_t m_j, bool accumulate, T *scratch, int depth) {
     T *v = scratch, *sum = v + K, *column = sum + J;
-    for (int k = 0; k < K; ++k)
+    for (int k = 0; k < depth; ++k)
         v[k] = (T)dot_value(x[k * x_step]);
     if (m_j == 1 && J > 1) {
         for (int j = 0; j < J; ++j)
             sum[j] = 0;
         int k = 0;
-        for (; k + 4 <= K; k += 4)                           // four rows to one pass over the sums
+        for (; k + 4 <= depth; k += 4)                           // four rows to one pass over the sums
             dot_add_rows<4>(sum, v + k, m + k * m_k, m_k, J);
-        for (; k < K; ++k)
+        for (; k < depth; ++k)
             dot_add_rows<1>(sum, v + k, m + k * m_k, m_k, J);
     } else if (m_k == 1) {
         for (int j = 0; j < J; ++j)
-            sum[j] = dot_inner(v, m + j * m_j, (index_t)K);
+            sum[j] = dot_inner(v, m + j * m_j, (index_t)depth);
     } else {
         for (int j = 0; j < J; ++j) {
-            for (int k = 0; k < K; ++k)
+            for (int k = 0; k < depth; ++k)
                 column[k] = (T)dot_value(m[j * m_j + k * m_k]);
-            sum[j] = dot_inner(v, column, (index_t)K);
+            sum[j] = dot_inner(v, column, (index_t)depth);
         }
     }
     for (int j = 0; j < J; ++j)
@@ -521,21 +521,23 @@ template <int M, int N, int K, class A, class B> constexpr size_t dot_scratch() 
 
 // acc rows are acc_row elements apart, its columns adjacent; the operands' strides are in elements, any sign, 0 allowed.
 // A, B: both f32, f16, bf16, f8e4m3, f8e5m2 (C = f32), both f64 (C = f64), or each i8 or u8 (C = i32, wraps). Nothing is packed where M or N is 1.
+// What is past `depth` of K, at least 1, is zero in both.
 template <int M, int N, int K, class A, class B, class C>
-DSLC_FN void dot(C *acc, index_t acc_row, const Window<A> &a, const Window<B> &b, bool accumulate, void *scratch) {
+DSLC_FN void dot(C *acc, index_t acc_row, const Window<A> &a, const Window<B> &b, bool accumulate, void *scratch, index_t depth = K) {
     if constexpr (M == 1)
-        dot_matrix_vector<N, K>(acc, 1, a.data, a.col, b.data, b.row, b.col, accumulate, (C *)scratch);
+        dot_matrix_vector<N, K>(acc, 1, a.data, a.col, b.data, b.row, b.col, accumulate, (C *)scratch, (int)depth);
     else if constexpr (N == 1)
-        dot_matrix_vector<M, K>(acc, acc_row, b.data, b.row, a.data, a.col, a.row, accumulate, (C *)scratch);
+        dot_matrix_vector<M, K>(acc, acc_row, b.data, b.row, a.data, a.col, a.row, accumulate, (C *)scratch, (int)depth);
     else
-        dot_tile<M, N, K>(acc, acc_row, a, b, accumulate, scratch);
+        dot_tile<M, N, K>(acc, acc_row, a, b, accumulate, scratch, (int)depth);
 }
 
 // f32 operands rounded to 10 mantissa bits, never packed.
 template <int M, int N, int K> constexpr size_t dot_tf32_scratch() { return dot_scratch<M, N, K, tf32, tf32>(); }
 template <int M, int N, int K>
-DSLC_FN void dot_tf32(f32 *acc, index_t acc_row, const Window<f32> &a, const Window<f32> &b, bool accumulate, void *scratch) {
-    dot<M, N, K>(acc, acc_row, Window<tf32>{(const tf32 *)a.data, a.row, a.col}, Window<tf32>{(const tf32 *)b.data, b.row, b.col}, accumulate, scratch);
+DSLC_FN void dot_tf32(f32 *acc, index_t acc_row, const Window<f32> &a, const Window<f32> &b, bool accumulate, void *scratch, index_t depth = K) {
+    dot<M, N, K>(acc, acc_row, Window<tf32>{(const tf32 *)a.data, a.row, a.col}, Window<tf32>{(const tf32 *)b.data, b.row, b.col}, accumulate, scratch,
+                 depth);
 }
 
 #endif

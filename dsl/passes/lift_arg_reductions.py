@@ -132,12 +132,14 @@ def _lift(op: Op, m: _Match) -> list[Op]:
     found = after("min" if m.least else "max", outs[m.best], dtype=dtype, shape=(n,), hint="found", axis=1)
     closer = after("lt", *((found, first_best) if m.least else (first_best, found)), dtype=BOOL, shape=(n,), hint="closer")
     hit = after("eq", outs[m.best], after("reshape", found, dtype=dtype, shape=(n, 1), hint="found"), dtype=BOOL, shape=s.shape, hint="hit")
-    columns = after("iota", shape=(width,), hint="columns", n=width)
-    index = after("add", after("cast", outs[m.who], shape=s.shape, hint="trips"), columns, shape=s.shape, hint="index")
-    index = after("where", hit, index, literal(INDEX.hi, INDEX), shape=s.shape, hint="index")
-    lowest = after("min", index, shape=(n,), hint="lowest", axis=1)
-    if who.tile.dtype is not INDEX:
-        lowest = after("cast", lowest, dtype=who.tile.dtype, shape=(n,), hint="lowest")
+    columns, trips = after("iota", shape=(width,), hint="columns", n=width), outs[m.who]
+    if who.tile.dtype is I32:           # which hold any index below a dimension
+        columns = after("cast", columns, dtype=I32, shape=(width,), hint="columns")
+    else:
+        trips = after("cast", trips, shape=s.shape, hint="trips")
+    index = after("add", trips, columns, dtype=who.tile.dtype, shape=s.shape, hint="index")
+    index = after("where", hit, index, literal(who.tile.dtype.hi, who.tile.dtype), dtype=who.tile.dtype, shape=s.shape, hint="index")
+    lowest = after("min", index, dtype=who.tile.dtype, shape=(n,), hint="lowest", axis=1)
     last = [Op("where", (closer, found, first_best), (), (best,), loc=op.loc), Op("where", (closer, lowest, first_who), (), (who,), loc=op.loc)]
     return [*before.ops, loop, *after.ops, *last]
 
