@@ -55,7 +55,7 @@ template <int N, class T> DSLC_FN void store_row(T *tensor, index_t offset, inde
 }
 
 // ---------------------------------------------------------------- reductions along one axis
-// Eight partial results keep the adders busy and make the order of additions the same on every machine.
+// Sixteen partial results keep the adders busy and make the order of additions the same on every machine.
 enum { DSLC_LANES = 16 };
 template <class T, int N, class F> DSLC_FN T reduce_sum(F element) {
     if constexpr (N < DSLC_LANES) {
@@ -67,9 +67,9 @@ template <class T, int N, class F> DSLC_FN T reduce_sum(F element) {
     for (index_t c = 0; c + DSLC_LANES <= N; c += DSLC_LANES)
         DSLC_VECTOR for (index_t l = 0; l < DSLC_LANES; ++l) lane[l] += element(c + l);
     for (index_t c = N / DSLC_LANES * DSLC_LANES; c < N; ++c) lane[c % DSLC_LANES] += element(c);
-    for (int half = DSLC_LANES / 2; half > 0; half /= 2)
-        for (int l = 0; l < half; ++l) lane[l] += lane[l + half];
-    return lane[0];
+    DSLC_VECTOR for (int l = 0; l < 8; ++l) lane[l] += lane[l + 8];
+    DSLC_VECTOR for (int l = 0; l < 4; ++l) lane[l] += lane[l + 4];
+    return (lane[0] + lane[2]) + (lane[1] + lane[3]);
 }
 // NaN loses; only a row of nothing but NaN gives NaN.
 #define DSLC_EXTREMUM(NAME, COMBINE, BETTER)                                                                  \
@@ -80,14 +80,16 @@ template <class T, int N, class F> DSLC_FN T reduce_sum(F element) {
             return best;                                                                                      \
         }                                                                                                     \
         T lane[DSLC_LANES];                                                                                   \
-        DSLC_VECTOR for (index_t l = 0; l < DSLC_LANES; ++l) lane[l] = element(l);                            \
-        for (index_t c = DSLC_LANES; c + DSLC_LANES <= N; c += DSLC_LANES)                                    \
+        /* Two at once where there are: a mere copy of the first would go by way of memory. */                 \
+        constexpr index_t second = N >= 2 * DSLC_LANES ? DSLC_LANES : 0;                                      \
+        DSLC_VECTOR for (index_t l = 0; l < DSLC_LANES; ++l) lane[l] = COMBINE<T>(element(l), element(second + l)); \
+        for (index_t c = second + DSLC_LANES; c + DSLC_LANES <= N; c += DSLC_LANES)                           \
             DSLC_VECTOR for (index_t l = 0; l < DSLC_LANES; ++l) lane[l] = COMBINE<T>(lane[l], element(c + l)); \
         for (index_t c = N / DSLC_LANES * DSLC_LANES; c < N; ++c)                                             \
             lane[c % DSLC_LANES] = COMBINE<T>(lane[c % DSLC_LANES], element(c));                              \
-        for (int half = DSLC_LANES / 2; half > 0; half /= 2)                                                  \
-            for (int l = 0; l < half; ++l) lane[l] = COMBINE<T>(lane[l], lane[l + half]);                     \
-        return lane[0];                                                                                       \
+        DSLC_VECTOR for (int l = 0; l < 8; ++l) lane[l] = COMBINE<T>(lane[l], lane[l + 8]);                   \
+        DSLC_VECTOR for (int l = 0; l < 4; ++l) lane[l] = COMBINE<T>(lane[l], lane[l + 4]);                   \
+        return COMBINE<T>(COMBINE<T>(lane[0], lane[2]), COMBINE<T>(lane[1], lane[3]));                        \
     }                                                                                                         \
     /* The lowest index that attains it; NaN counts as the worst, so 0 if all are NaN or infinitely bad. */     \
     template <class T, int N, class F> DSLC_FN index_t arg_##NAME(F element) {                                \
