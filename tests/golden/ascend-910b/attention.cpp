@@ -28,11 +28,11 @@ __aicore__ inline void attention_cube(GM_ADDR q_at, index_t q_stride0, index_t q
   SetFlag<HardEvent::FIX_M>(0);
   SetFlag<HardEvent::FIX_M>(1);
   SetFlag<HardEvent::FIX_M>(2);
-  SetFlag<HardEvent::M_FIX>(2);
+  SetFlag<HardEvent::M_FIX>(0);
+  SetFlag<HardEvent::M_FIX>(1);
   SetFlag<HardEvent::MTE1_MTE2>(0);
   SetFlag<HardEvent::MTE1_MTE2>(1);
   SetFlag<HardEvent::MTE1_MTE2>(2);
-  SetFlag<HardEvent::MTE1_MTE2>(3);
   for (index_t program = AscendC::GetBlockIdx(), turn = 0; program < programs; program += AscendC::GetBlockNum(), turn ^= 1) {
     const index_t i = program / (H * B);
     const index_t h = program / B % H;
@@ -44,17 +44,21 @@ __aicore__ inline void attention_cube(GM_ADDR q_at, index_t q_stride0, index_t q
     const Panel<bf16, 128, 64, false> qt{core.local<bf16, AscendC::TPosition::A1>(0 + turn * 16384, 8192)};  // 128 x 64
     // attention.py:36: qt = tile.load(q, (b, (i * BM, BM), h, (0, D)))
     load(qt, q, b * q_stride[0] + mul2 * q_stride[1] + h * q_stride[2], q_stride[1], inside(mul2, 128, SQ), Inside{0, 64});
+    SetFlag<HardEvent::MTE2_MTE1>(2);
     // attention.py:43: last = tile.minimum(SK, (i + 1) * BM + diagonal)
     const index_t last = minimum<index_t>(SK, ((i + 1) * 128) + (SK - SQ));
     // attention.py:46: for j in tile.range(first, last, BN):
     const index_t peel = minimum<index_t>(minimum<index_t>(last, SK + (-63)), ((mul2 + SK) - SQ) + (-62));
     const index_t peel2 = floor_div<index_t>(maximum<index_t>(peel, 0) + 63, 64);
     const index_t peel3 = peel2 * 64;
-    PipeBarrier<PIPE_ALL>();
+    WaitFlag<HardEvent::FIX_M>(2);
+    WaitFlag<HardEvent::M_FIX>(1);
+    WaitFlag<HardEvent::MTE1_MTE2>(2);
+    WaitFlag<HardEvent::MTE2_MTE1>(2);
     PipeBarrier<PIPE_MTE2>();
     for (index_t j = 0; j < (peel + 64); j += 64, turn2 ^= 1) {
-      WaitFlag<HardEvent::FIX_M>(2);
-      WaitFlag<HardEvent::M_FIX>(2);
+      WaitFlag<HardEvent::FIX_M>(1);
+      WaitFlag<HardEvent::M_FIX>(0);
       // attention.py:46: for j in tile.range(first, last, BN):
       if (j < peel) {
         const Panel<bf16, 64, 64, false> k_tile{core.local<bf16, AscendC::TPosition::A1>(32768 + turn2 * 8192, 4096)};  // 64 x 64
@@ -68,45 +72,52 @@ __aicore__ inline void attention_cube(GM_ADDR q_at, index_t q_stride0, index_t q
         WaitFlag<HardEvent::MTE2_MTE1>(turn2);
         multiply<false, false>(l0, dot, qt, k_tile, true);
         SetFlag<HardEvent::MTE1_MTE2>(turn2);
-        SetFlag<HardEvent::M_FIX>(0);
-        WaitFlag<HardEvent::M_FIX>(0);
+        SetFlag<HardEvent::M_FIX>(2);
+        WaitFlag<HardEvent::M_FIX>(2);
         put(l0, ring0, dot);
         SetFlag<HardEvent::FIX_M>(0);
       }
-      SetFlag<HardEvent::FIX_M>(3);
+      SetFlag<HardEvent::FIX_M>(2);
       SetFlag<HardEvent::M_FIX>(3);
       // attention.py:46: for j in tile.range(first, last, BN):
       const index_t j2 = j - 64;
-      WaitFlag<HardEvent::FIX_M>(3);
+      WaitFlag<HardEvent::FIX_M>(2);
       WaitFlag<HardEvent::M_FIX>(3);
       if (j2 >= 0) {
         const Panel<bf16, 64, 64, false> v_tile{core.local<bf16, AscendC::TPosition::A1>(49152 + turn2 * 8192, 4096)};  // 64 x 64
-        WaitFlag<HardEvent::MTE1_MTE2>(2 + turn2);
+        WaitFlag<HardEvent::MTE1_MTE2>(turn2);
         PipeBarrier<PIPE_MTE2>();
         // attention.py:55: acc = tile.dot(tile.cast(p, T), tile.load(v, (b, (j, BN), g, (0, DV))), acc * factor[:, None])
         load(v_tile, v, b * v_stride[0] + j2 * v_stride[1] + g * v_stride[2], v_stride[1], within(g, G) ? Inside{0, 64} : Inside{0, 0}, Inside{0, 64});
         const Panel<bf16, 128, 64, false> cast2{core.local<bf16, AscendC::TPosition::A1>(65536 + turn2 * 16384, 8192)};  // 128 x 64
         take(cast2, ring1);
-        SetFlag<HardEvent::MTE2_MTE1>(2 + turn2);
+        SetFlag<HardEvent::MTE2_MTE1>(turn2);
         Sum<f32, 128, 64> acc{core.local<f32, AscendC::TPosition::CO1>(0, 8192)};
-        WaitFlag<HardEvent::FIX_M>(1);
-        WaitFlag<HardEvent::MTE2_MTE1>(2 + turn2);
+        WaitFlag<HardEvent::FIX_M>(0);
+        WaitFlag<HardEvent::MTE2_MTE1>(turn2);
         multiply<false, true>(l0, acc, cast2, v_tile, true);
-        SetFlag<HardEvent::MTE1_MTE2>(2 + turn2);
+        SetFlag<HardEvent::MTE1_MTE2>(turn2);
         SetFlag<HardEvent::M_FIX>(1);
         WaitFlag<HardEvent::M_FIX>(1);
         put(l0, ring2, acc);
-        SetFlag<HardEvent::FIX_M>(1);
+        SetFlag<HardEvent::FIX_M>(0);
       }
-      SetFlag<HardEvent::FIX_M>(2);
-      SetFlag<HardEvent::M_FIX>(2);
+      SetFlag<HardEvent::FIX_M>(1);
+      SetFlag<HardEvent::M_FIX>(0);
     }
-    PipeBarrier<PIPE_ALL>();
+    SetFlag<HardEvent::FIX_M>(4);
+    SetFlag<HardEvent::M_FIX>(2);
+    SetFlag<HardEvent::MTE1_MTE2>(3);
+    SetFlag<HardEvent::MTE2_MTE1>(3);
+    WaitFlag<HardEvent::FIX_M>(4);
+    WaitFlag<HardEvent::M_FIX>(2);
+    WaitFlag<HardEvent::MTE1_MTE2>(3);
+    WaitFlag<HardEvent::MTE2_MTE1>(3);
     PipeBarrier<PIPE_MTE2>();
     // attention.py:46: for j in tile.range(first, last, BN):
     for (index_t j3 = peel3; j3 < (last + 64); j3 += 64, turn2 ^= 1) {
       WaitFlag<HardEvent::FIX_M>(1);
-      WaitFlag<HardEvent::M_FIX>(2);
+      WaitFlag<HardEvent::M_FIX>(0);
       // attention.py:46: for j in tile.range(first, last, BN):
       if (j3 < last) {
         const Panel<bf16, 64, 64, false> k_tile2{core.local<bf16, AscendC::TPosition::A1>(32768 + turn2 * 8192, 4096)};  // 64 x 64
@@ -120,17 +131,17 @@ __aicore__ inline void attention_cube(GM_ADDR q_at, index_t q_stride0, index_t q
         WaitFlag<HardEvent::MTE2_MTE1>(turn2);
         multiply<false, false>(l0, dot2, qt, k_tile2, true);
         SetFlag<HardEvent::MTE1_MTE2>(turn2);
-        SetFlag<HardEvent::M_FIX>(0);
-        WaitFlag<HardEvent::M_FIX>(0);
+        SetFlag<HardEvent::M_FIX>(1);
+        WaitFlag<HardEvent::M_FIX>(1);
         put(l0, ring0, dot2);
         SetFlag<HardEvent::FIX_M>(0);
       }
       SetFlag<HardEvent::FIX_M>(3);
-      SetFlag<HardEvent::M_FIX>(1);
+      SetFlag<HardEvent::M_FIX>(3);
       // attention.py:46: for j in tile.range(first, last, BN):
       const index_t j4 = j3 - 64;
       WaitFlag<HardEvent::FIX_M>(3);
-      WaitFlag<HardEvent::M_FIX>(1);
+      WaitFlag<HardEvent::M_FIX>(3);
       if (j4 >= peel3) {
         const Panel<bf16, 64, 64, false> v_tile2{core.local<bf16, AscendC::TPosition::A1>(49152 + turn2 * 8192, 4096)};  // 64 x 64
         WaitFlag<HardEvent::MTE1_MTE2>(turn2);
@@ -139,29 +150,32 @@ __aicore__ inline void attention_cube(GM_ADDR q_at, index_t q_stride0, index_t q
         load(v_tile2, v, b * v_stride[0] + j4 * v_stride[1] + g * v_stride[2], v_stride[1], within(g, G) ? inside(j4, 64, SK) : Inside{0, 0}, Inside{0, 64});
         const Panel<bf16, 128, 64, false> cast3{core.local<bf16, AscendC::TPosition::A1>(65536 + turn2 * 16384, 8192)};  // 128 x 64
         take(cast3, ring1);
-        SetFlag<HardEvent::MTE2_MTE1>(2 + turn2);
+        SetFlag<HardEvent::MTE2_MTE1>(turn2);
         Sum<f32, 128, 64> acc2{core.local<f32, AscendC::TPosition::CO1>(0, 8192)};
         WaitFlag<HardEvent::FIX_M>(0);
-        WaitFlag<HardEvent::MTE2_MTE1>(2 + turn2);
+        WaitFlag<HardEvent::MTE2_MTE1>(turn2);
         multiply<false, true>(l0, acc2, cast3, v_tile2, true);
         SetFlag<HardEvent::MTE1_MTE2>(turn2);
-        SetFlag<HardEvent::M_FIX>(0);
-        WaitFlag<HardEvent::M_FIX>(0);
+        SetFlag<HardEvent::M_FIX>(2);
+        WaitFlag<HardEvent::M_FIX>(2);
         put(l0, ring2, acc2);
         SetFlag<HardEvent::FIX_M>(0);
       }
       SetFlag<HardEvent::FIX_M>(1);
-      SetFlag<HardEvent::M_FIX>(2);
+      SetFlag<HardEvent::M_FIX>(0);
     }
+    SetFlag<HardEvent::FIX_M>(2);
+    SetFlag<HardEvent::M_FIX>(1);
+    SetFlag<HardEvent::MTE1_MTE2>(2);
   }
   WaitFlag<HardEvent::FIX_M>(0);
   WaitFlag<HardEvent::FIX_M>(1);
   WaitFlag<HardEvent::FIX_M>(2);
-  WaitFlag<HardEvent::M_FIX>(2);
+  WaitFlag<HardEvent::M_FIX>(0);
+  WaitFlag<HardEvent::M_FIX>(1);
   WaitFlag<HardEvent::MTE1_MTE2>(0);
   WaitFlag<HardEvent::MTE1_MTE2>(1);
   WaitFlag<HardEvent::MTE1_MTE2>(2);
-  WaitFlag<HardEvent::MTE1_MTE2>(3);
   close<PIPE_FIX>(ring0);
   close<PIPE_FIX>(ring2);
   l0.finish();
@@ -188,14 +202,13 @@ __aicore__ inline void attention_vector(GM_ADDR o_at, index_t o_stride0, index_t
   open(ring0);
   open(ring2);
   i32 turn3 = 0;
+  SetFlag<HardEvent::MTE2_V>(0);
   SetFlag<HardEvent::MTE3_MTE2>(0);
   SetFlag<HardEvent::MTE3_V>(0);
   SetFlag<HardEvent::MTE3_V>(1);
-  SetFlag<HardEvent::MTE3_V>(2);
   SetFlag<HardEvent::V_MTE2>(0);
   SetFlag<HardEvent::V_MTE2>(1);
   SetFlag<HardEvent::V_MTE2>(2);
-  SetFlag<HardEvent::V_MTE2>(3);
   for (index_t program = AscendC::GetBlockIdx() / AscendC::GetTaskRatio(); program < programs; program += AscendC::GetBlockNum()) {
     const index_t i = program / (H * B);
     const index_t h = program / B % H;
@@ -206,7 +219,7 @@ __aicore__ inline void attention_vector(GM_ADDR o_at, index_t o_stride0, index_t
     // attention.py:35: rows = i * BM + tile.iota(BM) + diagonal
     const index_t mul2 = i * 128;
     const auto iota2 = core.tile<i32, 1, 64, 64>(0);  // 64
-    WaitFlag<HardEvent::MTE3_V>(2);
+    WaitFlag<HardEvent::MTE3_V>(1);
     iota(iota2);
     const auto iota3 = core.tile<i32, 1, 64, 64>(256);  // 64
     PipeBarrier<PIPE_V>();
@@ -228,17 +241,17 @@ __aicore__ inline void attention_vector(GM_ADDR o_at, index_t o_stride0, index_t
     // attention.py:46: for j in tile.range(first, last, BN):
     const index_t peel = minimum<index_t>(minimum<index_t>(last, SK + (-63)), ((mul2 + SK) - SQ) + (-62));
     const index_t peel2 = floor_div<index_t>(maximum<index_t>(peel, 0) + 63, 64);
-    PipeBarrier<PIPE_ALL>();
     WaitFlag<HardEvent::MTE3_MTE2>(0);
+    WaitFlag<HardEvent::MTE2_V>(0);
     PipeBarrier<PIPE_MTE2>();
     for (index_t j = 0; j < peel; j += 64, turn3 ^= 1) {
       const auto dot4 = core.tile<f32, 64, 64, 64>(17152 + turn3 * 16384);  // 64 x 64
       WaitFlag<HardEvent::V_MTE2>(turn3);
       // attention.py:47: s = tile.dot(qt, tile.load(k, (b, (j, BN), g, (0, D))).T) * (scale * LOG2E)
       take(dot4, ring0, sub2 * 64);
-      SetFlag<HardEvent::MTE2_V>(turn3);
+      SetFlag<HardEvent::MTE2_V>(1 + turn3);
       const auto s = core.tile<f32, 64, 64, 64>(49920);  // 64 x 64
-      WaitFlag<HardEvent::MTE2_V>(turn3);
+      WaitFlag<HardEvent::MTE2_V>(1 + turn3);
       PipeBarrier<PIPE_V>();
       mul(s, dot4, mul3, scratch);
       const auto max2 = core.tile<f32, 1, 64, 64>(66304);  // 64
@@ -287,22 +300,26 @@ __aicore__ inline void attention_vector(GM_ADDR o_at, index_t o_stride0, index_t
       PipeBarrier<PIPE_V>();
       mul(mul4, acc3, column(online_softmax_factor), scratch);
       const auto acc5 = core.tile<f32, 64, 64, 64>(83456 + turn3 * 16384);  // 64 x 64
+      WaitFlag<HardEvent::V_MTE2>(2);
       take(acc5, ring2, sub2 * 64);
-      SetFlag<HardEvent::MTE2_V>(2 + turn3);
-      WaitFlag<HardEvent::MTE2_V>(2 + turn3);
+      SetFlag<HardEvent::MTE2_V>(3);
+      WaitFlag<HardEvent::MTE2_V>(3);
       PipeBarrier<PIPE_V>();
       add(acc3, mul4, acc5, scratch);
       SetFlag<HardEvent::V_MTE2>(turn3);
+      SetFlag<HardEvent::V_MTE2>(2);
       PipeBarrier<PIPE_V>();
       // attention.py:46: for j in tile.range(first, last, BN):
       copy(m, online_softmax_top);
       PipeBarrier<PIPE_V>();
       copy(l, l2);
     }
-    SetFlag<HardEvent::MTE3_V>(3);
-    SetFlag<HardEvent::V_MTE3>(2);
+    SetFlag<HardEvent::MTE2_V>(5);
+    SetFlag<HardEvent::MTE3_V>(2);
+    SetFlag<HardEvent::V_MTE2>(3);
+    SetFlag<HardEvent::V_MTE3>(1);
     const auto iota4 = core.tile<i32, 1, 64, 64>(17152);  // 64
-    PipeBarrier<PIPE_ALL>();
+    WaitFlag<HardEvent::MTE2_V>(5);
     PipeBarrier<PIPE_V>();
     // attention.py:48: cols = (j + tile.iota(BN))[None, :]
     iota(iota4);
@@ -324,19 +341,19 @@ __aicore__ inline void attention_vector(GM_ADDR o_at, index_t o_stride0, index_t
     const auto acc6 = core.tile<f32, 64, 64, 64>(17664);  // 64 x 64
     PipeBarrier<PIPE_V>();
     copy(acc6, acc3);
-    PipeBarrier<PIPE_ALL>();
-    WaitFlag<HardEvent::MTE3_V>(3);
-    WaitFlag<HardEvent::V_MTE3>(2);
+    WaitFlag<HardEvent::MTE3_V>(2);
+    WaitFlag<HardEvent::V_MTE2>(3);
+    WaitFlag<HardEvent::V_MTE3>(1);
     PipeBarrier<PIPE_MTE2>();
     for (index_t j3 = peel2 * 64; j3 < last; j3 += 64, turn3 ^= 1) {
       const auto dot6 = core.tile<f32, 64, 64, 64>(34048 + turn3 * 16384);  // 64 x 64
-      WaitFlag<HardEvent::V_MTE2>(2 + turn3);
+      WaitFlag<HardEvent::V_MTE2>(turn3);
       // attention.py:47: s = tile.dot(qt, tile.load(k, (b, (j, BN), g, (0, D))).T) * (scale * LOG2E)
       take(dot6, ring0, sub2 * 64);
-      SetFlag<HardEvent::MTE2_V>(turn3);
+      SetFlag<HardEvent::MTE2_V>(1 + turn3);
       const auto s2 = core.tile<f32, 64, 64, 64>(512);  // 64 x 64
-      WaitFlag<HardEvent::MTE3_V>(1);
-      WaitFlag<HardEvent::MTE2_V>(turn3);
+      WaitFlag<HardEvent::MTE3_V>(0);
+      WaitFlag<HardEvent::MTE2_V>(1 + turn3);
       PipeBarrier<PIPE_V>();
       mul(s2, dot6, mul3, scratch);
       // attention.py:49: seen = cols < SK
@@ -396,27 +413,30 @@ __aicore__ inline void attention_vector(GM_ADDR o_at, index_t o_stride0, index_t
       const auto cast7 = core.tile<bf16, 64, 64, 64>(1536);  // 64 x 64
       // attention.py:55: acc = tile.dot(tile.cast(p, T), tile.load(v, (b, (j, BN), g, (0, DV))), acc * factor[:, None])
       cast_directly(cast7, online_softmax_p2);
-      SetFlag<HardEvent::V_MTE3>(1);
-      WaitFlag<HardEvent::V_MTE3>(1);
+      SetFlag<HardEvent::V_MTE3>(0);
+      WaitFlag<HardEvent::V_MTE3>(0);
       put(ring1, cast7, sub2 * 64, true);
-      SetFlag<HardEvent::MTE3_V>(1);
+      SetFlag<HardEvent::MTE3_V>(0);
       const auto mul5 = core.tile<f32, 64, 64, 64>(66816);  // 64 x 64
       PipeBarrier<PIPE_V>();
       mul(mul5, acc6, column(online_softmax_factor2), scratch);
       const auto acc8 = core.tile<f32, 64, 64, 64>(99840 + turn3 * 16384);  // 64 x 64
+      WaitFlag<HardEvent::V_MTE2>(2);
       take(acc8, ring2, sub2 * 64);
-      SetFlag<HardEvent::MTE2_V>(2 + turn3);
-      WaitFlag<HardEvent::MTE2_V>(2 + turn3);
+      SetFlag<HardEvent::MTE2_V>(3);
+      WaitFlag<HardEvent::MTE2_V>(3);
       PipeBarrier<PIPE_V>();
       add(acc6, mul5, acc8, scratch);
-      SetFlag<HardEvent::V_MTE2>(2 + turn3);
+      SetFlag<HardEvent::V_MTE2>(turn3);
+      SetFlag<HardEvent::V_MTE2>(2);
       PipeBarrier<PIPE_V>();
       // attention.py:46: for j in tile.range(first, last, BN):
       copy(m2, online_softmax_top2);
       PipeBarrier<PIPE_V>();
       copy(l3, l4);
     }
-    SetFlag<HardEvent::MTE3_V>(2);
+    SetFlag<HardEvent::MTE2_V>(0);
+    SetFlag<HardEvent::MTE3_V>(1);
     const auto eq4 = core.tile<half, 1, 64, 64>(512);  // 64
     PipeBarrier<PIPE_V>();
     // attention.py:25: out = acc / tile.where(l == 0.0, 1.0, l)[:, None]
@@ -425,7 +445,7 @@ __aicore__ inline void attention_vector(GM_ADDR o_at, index_t o_stride0, index_t
     PipeBarrier<PIPE_V>();
     where(where2, eq4, 1.0f, l3, scratch);
     const auto normalise_out = core.tile<f32, 64, 64, 64>(896);  // 64 x 64
-    WaitFlag<HardEvent::MTE3_V>(2);
+    WaitFlag<HardEvent::MTE3_V>(1);
     PipeBarrier<PIPE_V>();
     div(normalise_out, acc6, column(where2), scratch);
     const auto log2_2 = core.tile<f32, 1, 64, 64>(640);  // 64
@@ -444,24 +464,23 @@ __aicore__ inline void attention_vector(GM_ADDR o_at, index_t o_stride0, index_t
     const auto cast8 = core.tile<bf16, 64, 64, 64>(17280);  // 64 x 64
     // attention.py:57: tile.store(o, (b, (i * BM, BM), h, (0, DV)), out)
     cast_directly(cast8, normalise_out);
-    SetFlag<HardEvent::V_MTE3>(3);
-    WaitFlag<HardEvent::V_MTE3>(3);
+    SetFlag<HardEvent::V_MTE3>(0);
+    WaitFlag<HardEvent::V_MTE3>(0);
     const index_t o_1 = mul2 + half2;
     store(o, b * o_stride[0] + o_1 * o_stride[1] + h * o_stride[2], o_stride[1], cast8, inside(o_1, 64, SQ), Inside{0, 64}, scratch);
     SetFlag<HardEvent::MTE3_MTE2>(0);
     // attention.py:58: tile.store(lse, (b, h, (i * BM, BM)), z)
     const index_t lse_2 = mul2 + half2;
     store(lse, b * lse_stride[0] + h * lse_stride[1] + lse_2, 0, z, Inside{0, 1}, inside(lse_2, 64, SQ), scratch);
-    SetFlag<HardEvent::MTE3_V>(2);
+    SetFlag<HardEvent::MTE3_V>(1);
   }
+  WaitFlag<HardEvent::MTE2_V>(0);
   WaitFlag<HardEvent::MTE3_MTE2>(0);
   WaitFlag<HardEvent::MTE3_V>(0);
   WaitFlag<HardEvent::MTE3_V>(1);
-  WaitFlag<HardEvent::MTE3_V>(2);
   WaitFlag<HardEvent::V_MTE2>(0);
   WaitFlag<HardEvent::V_MTE2>(1);
   WaitFlag<HardEvent::V_MTE2>(2);
-  WaitFlag<HardEvent::V_MTE2>(3);
   close<PIPE_MTE3>(ring1);
   core.finish();
 }
