@@ -4,7 +4,6 @@ from __future__ import annotations
 from .limits import EVENTS, HEADER_EVENTS
 from .regions import PIPES, Edge, Known, Node, Region, regions_in
 
-
 Numbered = tuple[list[tuple[Edge, int, bool, int]], set[int]]       # of a region: its edges with number, turning and distance; where all pipes wait
 
 
