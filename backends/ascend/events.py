@@ -1,8 +1,12 @@
 """Numbers of events: which flags of a pair of pipes may share one, told by running the unit's program for a few trips."""
 from __future__ import annotations
 
+from random import Random
+
 from .limits import EVENTS, HEADER_EVENTS
 from .regions import PIPES, Edge, Known, Node, Region, regions_in
+
+RUNS = 16                   # of the unit's program, by which it is told whether a number can be shared
 
 Numbered = tuple[list[tuple[Edge, int, bool, int]], set[int]]       # of a region: its edges with number, turning and distance; where all pipes wait
 
@@ -38,7 +42,9 @@ def _stalls(found: list[Numbered]) -> tuple[int, int]:
 
 
 def _number(top: Region, regions: list[Region], shares: bool) -> None:
-    known = set(Trace(top, set()).wrong)                    # whatever their numbers are
+    known = _wrong(top, set())                              # whatever their numbers are
+    groups = {id(r): n for n, node in enumerate(top.nodes) for inner in node.inner for r in regions_in(inner)}
+    place = {e: groups.get(id(r), -1) for r in regions for e in r.edges}
     rows = [(e, r) for r in regions for e in sorted(r.edges, key=lambda e: (-e.distance, e.source))]
     used: list[Edge] = []
     for e, region in sorted(rows, key=lambda row: -row[0].distance) if shares else rows:
@@ -46,9 +52,11 @@ def _number(top: Region, regions: list[Region], shares: bool) -> None:
         able = [n for n in numbers(*pair) if size == 1 or n + 1 in numbers(*pair)]
         taken = {n for o in used if (o.setter, o.waiter) == pair for n in range(o.number, o.number + (2 if o.turning else 1))}
         apart = [n for n in able if not taken & set(range(n, n + size))]
-        for n in able if shares or not apart else apart[:1]:
+        near = {n for o in used if (o.setter, o.waiter) == pair and -1 in (place[o], place[e]) or place[o] == place[e]
+                for n in range(o.number, o.number + (2 if o.turning else 1)) if (o.setter, o.waiter) == pair}
+        for n in sorted(able, key=lambda n: bool(near & set(range(n, n + size)))) if shares or not apart else apart[:1]:  # noqa: B023
             e.number = n
-            if n in apart or not set(Trace(top, {*used, e}).wrong) - known:
+            if n in apart or not _wrong(top, {*used, e}) - known:
                 used.append(e)
                 break
         else:
@@ -56,10 +64,9 @@ def _number(top: Region, regions: list[Region], shares: bool) -> None:
                 _take_turns(region, e)
                 return _number(top, regions, shares)
             _wait_for_all(region, e)
-    while wrong := Trace(top, {e for r in regions for e in r.edges}).wrong:      # an edge in a branch, say, that nothing tells of the last time
-        for region in regions:
-            if wrong[0] in region.edges:
-                _wait_for_all(region, wrong[0])
+    while wrong := _wrong(top, {e for r in regions for e in r.edges}):          # an edge in a branch, say, that nothing tells of the last time
+        region, e = next((r, e) for r in regions for e in r.edges if e in wrong)
+        _wait_for_all(region, e)
 
 
 def numbers(setter: str, waiter: str) -> tuple[int, ...]:
@@ -79,23 +86,28 @@ def _wait_for_all(region: Region, e: Edge) -> None:
     region.everything.add(e.target)
 
 
+def _wrong(top: Region, edges: set[Edge]) -> set[Edge]:
+    """Edges that some run finds wrong."""
+    return next((set(wrong) for seed in range(RUNS) if (wrong := Trace(top, edges, seed).wrong)), set())
+
+
 class Trace:
-    """The unit's program with loops of a few trips, run to see whether each flag finds the last one of its number waited for, as far as its setter knows."""
+    """The unit's program with loops of a few trips and branches taken or not, by `seed`, run to see whether each flag finds the last one of its number waited
+    for, as far as its setter knows.
+    """
 
-    RUNS = (2, 3, 1, 0, 2)                                  # trips of one loop, time after time
-
-    def __init__(self, top: Region, edges: set[Edge]) -> None:
+    def __init__(self, top: Region, edges: set[Edge], seed: int) -> None:
+        self.chance = Random(seed)
         self.edges, self.known, self.count = edges, Known(), dict[str, int]()
         self.wrong: list[Edge] = []
         self.all = [e for r in regions_in(top) for e in r.edges]
         self.flags: dict[tuple[str, str, object], list[dict[str, int]]] = {}
         self.waited: dict[tuple[str, str, object], int] = {}
         self.turn: dict[int, int] = {}
-        self.runs = 0
         for e in self.all:
             for n in range(2 if e.turning and e.distance else 1 if e.distance else 0):
                 self.flags.setdefault(self.key(e, n), [{}])
-        self.region(top, 0, 4)
+        self.region(top, 0, 5)
 
     def key(self, e: Edge, turn: int) -> tuple[str, str, object]:
         return e.setter, e.waiter, e.number + (turn if e.turning else 0) if e in self.edges else (id(e), turn if e.turning else 0)
@@ -128,9 +140,8 @@ class Trace:
 
     def node(self, node: Node, depth: int) -> None:
         for inner in node.inner:
-            self.runs += 1
             if not inner.branch:
-                self.region(inner, depth + 1, self.RUNS[self.runs % len(self.RUNS)])
+                self.region(inner, depth + 1, self.chance.choice((0, 1, 2, 3)))
             else:
                 self.once(inner, depth)
         if node.inner:
@@ -150,7 +161,7 @@ class Trace:
     def once(self, region: Region, depth: int) -> None:
         """A branch: its turns are those of the loop around it."""
         turn = self.turn.get(depth, 0)
-        self.region(region, depth, self.runs % 3 != 1)
+        self.region(region, depth, self.chance.random() < 0.6)
         self.turn[depth] = turn
 
     def wait(self, e: Edge, depth: int) -> None:

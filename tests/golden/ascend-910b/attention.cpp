@@ -28,11 +28,14 @@ __aicore__ inline void attention_cube(GM_ADDR q_at, index_t q_stride0, index_t q
   SetFlag<HardEvent::FIX_M>(0);
   SetFlag<HardEvent::FIX_M>(1);
   SetFlag<HardEvent::FIX_M>(2);
+  SetFlag<HardEvent::FIX_M>(3);
   SetFlag<HardEvent::M_FIX>(0);
   SetFlag<HardEvent::M_FIX>(1);
   SetFlag<HardEvent::MTE1_MTE2>(0);
   SetFlag<HardEvent::MTE1_MTE2>(1);
   SetFlag<HardEvent::MTE1_MTE2>(2);
+  SetFlag<HardEvent::MTE1_MTE2>(3);
+  SetFlag<HardEvent::MTE1_MTE2>(4);
   for (index_t program = AscendC::GetBlockIdx(), turn = 0; program < programs; program += AscendC::GetBlockNum(), turn ^= 1) {
     const index_t i = program / (H * B);
     const index_t h = program / B % H;
@@ -44,20 +47,20 @@ __aicore__ inline void attention_cube(GM_ADDR q_at, index_t q_stride0, index_t q
     const Panel<bf16, 128, 64, false> qt{core.local<bf16, AscendC::TPosition::A1>(0 + turn * 16384, 8192)};  // 128 x 64
     // attention.py:36: qt = tile.load(q, (b, (i * BM, BM), h, (0, D)))
     load(qt, q, b * q_stride[0] + mul2 * q_stride[1] + h * q_stride[2], q_stride[1], inside(mul2, 128, SQ), Inside{0, 64});
-    SetFlag<HardEvent::MTE2_MTE1>(2);
+    SetFlag<HardEvent::MTE2_MTE1>(4);
     // attention.py:43: last = tile.minimum(SK, (i + 1) * BM + diagonal)
     const index_t last = minimum<index_t>(SK, ((i + 1) * 128) + (SK - SQ));
     // attention.py:46: for j in tile.range(first, last, BN):
     const index_t peel = minimum<index_t>(minimum<index_t>(last, SK + (-63)), ((mul2 + SK) - SQ) + (-62));
     const index_t peel2 = floor_div<index_t>(maximum<index_t>(peel, 0) + 63, 64);
     const index_t peel3 = peel2 * 64;
-    WaitFlag<HardEvent::FIX_M>(2);
+    WaitFlag<HardEvent::FIX_M>(3);
     WaitFlag<HardEvent::M_FIX>(1);
-    WaitFlag<HardEvent::MTE1_MTE2>(2);
-    WaitFlag<HardEvent::MTE2_MTE1>(2);
+    WaitFlag<HardEvent::MTE1_MTE2>(4);
+    WaitFlag<HardEvent::MTE2_MTE1>(4);
     PipeBarrier<PIPE_MTE2>();
     for (index_t j = 0; j < (peel + 64); j += 64, turn2 ^= 1) {
-      WaitFlag<HardEvent::FIX_M>(1);
+      WaitFlag<HardEvent::FIX_M>(2);
       WaitFlag<HardEvent::M_FIX>(0);
       // attention.py:46: for j in tile.range(first, last, BN):
       if (j < peel) {
@@ -77,46 +80,45 @@ __aicore__ inline void attention_cube(GM_ADDR q_at, index_t q_stride0, index_t q
         put(l0, ring0, dot);
         SetFlag<HardEvent::FIX_M>(0);
       }
-      SetFlag<HardEvent::FIX_M>(2);
-      SetFlag<HardEvent::M_FIX>(3);
+      SetFlag<HardEvent::FIX_M>(4);
+      SetFlag<HardEvent::M_FIX>(5);
       // attention.py:46: for j in tile.range(first, last, BN):
       const index_t j2 = j - 64;
-      WaitFlag<HardEvent::FIX_M>(2);
-      WaitFlag<HardEvent::M_FIX>(3);
+      WaitFlag<HardEvent::FIX_M>(4);
+      WaitFlag<HardEvent::M_FIX>(5);
       if (j2 >= 0) {
         const Panel<bf16, 64, 64, false> v_tile{core.local<bf16, AscendC::TPosition::A1>(49152 + turn2 * 8192, 4096)};  // 64 x 64
-        WaitFlag<HardEvent::MTE1_MTE2>(turn2);
+        WaitFlag<HardEvent::MTE1_MTE2>(2 + turn2);
         PipeBarrier<PIPE_MTE2>();
         // attention.py:55: acc = tile.dot(tile.cast(p, T), tile.load(v, (b, (j, BN), g, (0, DV))), acc * factor[:, None])
         load(v_tile, v, b * v_stride[0] + j2 * v_stride[1] + g * v_stride[2], v_stride[1], within(g, G) ? Inside{0, 64} : Inside{0, 0}, Inside{0, 64});
         const Panel<bf16, 128, 64, false> cast2{core.local<bf16, AscendC::TPosition::A1>(65536 + turn2 * 16384, 8192)};  // 128 x 64
         take(cast2, ring1);
-        SetFlag<HardEvent::MTE2_MTE1>(turn2);
+        SetFlag<HardEvent::MTE2_MTE1>(2 + turn2);
         Sum<f32, 128, 64> acc{core.local<f32, AscendC::TPosition::CO1>(0, 8192)};
-        WaitFlag<HardEvent::FIX_M>(0);
-        WaitFlag<HardEvent::MTE2_MTE1>(turn2);
+        WaitFlag<HardEvent::FIX_M>(1);
+        WaitFlag<HardEvent::MTE2_MTE1>(2 + turn2);
         multiply<false, true>(l0, acc, cast2, v_tile, true);
-        SetFlag<HardEvent::MTE1_MTE2>(turn2);
-        SetFlag<HardEvent::M_FIX>(1);
-        WaitFlag<HardEvent::M_FIX>(1);
+        SetFlag<HardEvent::MTE1_MTE2>(2 + turn2);
+        SetFlag<HardEvent::M_FIX>(3);
+        WaitFlag<HardEvent::M_FIX>(3);
         put(l0, ring2, acc);
-        SetFlag<HardEvent::FIX_M>(0);
+        SetFlag<HardEvent::FIX_M>(1);
       }
-      SetFlag<HardEvent::FIX_M>(1);
+      SetFlag<HardEvent::FIX_M>(2);
       SetFlag<HardEvent::M_FIX>(0);
     }
-    SetFlag<HardEvent::FIX_M>(4);
-    SetFlag<HardEvent::M_FIX>(2);
-    SetFlag<HardEvent::MTE1_MTE2>(3);
-    SetFlag<HardEvent::MTE2_MTE1>(3);
-    WaitFlag<HardEvent::FIX_M>(4);
-    WaitFlag<HardEvent::M_FIX>(2);
-    WaitFlag<HardEvent::MTE1_MTE2>(3);
-    WaitFlag<HardEvent::MTE2_MTE1>(3);
+    SetFlag<HardEvent::FIX_M>(5);
+    SetFlag<HardEvent::MTE1_MTE2>(5);
+    SetFlag<HardEvent::MTE2_MTE1>(5);
+    PipeBarrier<PIPE_ALL>();
+    WaitFlag<HardEvent::FIX_M>(5);
+    WaitFlag<HardEvent::MTE1_MTE2>(5);
+    WaitFlag<HardEvent::MTE2_MTE1>(5);
     PipeBarrier<PIPE_MTE2>();
     // attention.py:46: for j in tile.range(first, last, BN):
     for (index_t j3 = peel3; j3 < (last + 64); j3 += 64, turn2 ^= 1) {
-      WaitFlag<HardEvent::FIX_M>(1);
+      WaitFlag<HardEvent::FIX_M>(2);
       WaitFlag<HardEvent::M_FIX>(0);
       // attention.py:46: for j in tile.range(first, last, BN):
       if (j3 < last) {
@@ -131,51 +133,54 @@ __aicore__ inline void attention_cube(GM_ADDR q_at, index_t q_stride0, index_t q
         WaitFlag<HardEvent::MTE2_MTE1>(turn2);
         multiply<false, false>(l0, dot2, qt, k_tile2, true);
         SetFlag<HardEvent::MTE1_MTE2>(turn2);
-        SetFlag<HardEvent::M_FIX>(1);
-        WaitFlag<HardEvent::M_FIX>(1);
+        SetFlag<HardEvent::M_FIX>(2);
+        WaitFlag<HardEvent::M_FIX>(2);
         put(l0, ring0, dot2);
         SetFlag<HardEvent::FIX_M>(0);
       }
-      SetFlag<HardEvent::FIX_M>(3);
-      SetFlag<HardEvent::M_FIX>(3);
+      SetFlag<HardEvent::FIX_M>(4);
+      SetFlag<HardEvent::M_FIX>(5);
       // attention.py:46: for j in tile.range(first, last, BN):
       const index_t j4 = j3 - 64;
-      WaitFlag<HardEvent::FIX_M>(3);
-      WaitFlag<HardEvent::M_FIX>(3);
+      WaitFlag<HardEvent::FIX_M>(4);
+      WaitFlag<HardEvent::M_FIX>(5);
       if (j4 >= peel3) {
         const Panel<bf16, 64, 64, false> v_tile2{core.local<bf16, AscendC::TPosition::A1>(49152 + turn2 * 8192, 4096)};  // 64 x 64
-        WaitFlag<HardEvent::MTE1_MTE2>(turn2);
+        WaitFlag<HardEvent::MTE1_MTE2>(2 + turn2);
         PipeBarrier<PIPE_MTE2>();
         // attention.py:55: acc = tile.dot(tile.cast(p, T), tile.load(v, (b, (j, BN), g, (0, DV))), acc * factor[:, None])
         load(v_tile2, v, b * v_stride[0] + j4 * v_stride[1] + g * v_stride[2], v_stride[1], within(g, G) ? inside(j4, 64, SK) : Inside{0, 0}, Inside{0, 64});
         const Panel<bf16, 128, 64, false> cast3{core.local<bf16, AscendC::TPosition::A1>(65536 + turn2 * 16384, 8192)};  // 128 x 64
         take(cast3, ring1);
-        SetFlag<HardEvent::MTE2_MTE1>(turn2);
+        SetFlag<HardEvent::MTE2_MTE1>(2 + turn2);
         Sum<f32, 128, 64> acc2{core.local<f32, AscendC::TPosition::CO1>(0, 8192)};
-        WaitFlag<HardEvent::FIX_M>(0);
-        WaitFlag<HardEvent::MTE2_MTE1>(turn2);
+        WaitFlag<HardEvent::FIX_M>(1);
+        WaitFlag<HardEvent::MTE2_MTE1>(2 + turn2);
         multiply<false, true>(l0, acc2, cast3, v_tile2, true);
-        SetFlag<HardEvent::MTE1_MTE2>(turn2);
-        SetFlag<HardEvent::M_FIX>(2);
-        WaitFlag<HardEvent::M_FIX>(2);
+        SetFlag<HardEvent::MTE1_MTE2>(2 + turn2);
+        SetFlag<HardEvent::M_FIX>(3);
+        WaitFlag<HardEvent::M_FIX>(3);
         put(l0, ring2, acc2);
-        SetFlag<HardEvent::FIX_M>(0);
+        SetFlag<HardEvent::FIX_M>(1);
       }
-      SetFlag<HardEvent::FIX_M>(1);
+      SetFlag<HardEvent::FIX_M>(2);
       SetFlag<HardEvent::M_FIX>(0);
     }
-    SetFlag<HardEvent::FIX_M>(2);
+    SetFlag<HardEvent::FIX_M>(3);
     SetFlag<HardEvent::M_FIX>(1);
-    SetFlag<HardEvent::MTE1_MTE2>(2);
+    SetFlag<HardEvent::MTE1_MTE2>(4);
   }
   WaitFlag<HardEvent::FIX_M>(0);
   WaitFlag<HardEvent::FIX_M>(1);
   WaitFlag<HardEvent::FIX_M>(2);
+  WaitFlag<HardEvent::FIX_M>(3);
   WaitFlag<HardEvent::M_FIX>(0);
   WaitFlag<HardEvent::M_FIX>(1);
   WaitFlag<HardEvent::MTE1_MTE2>(0);
   WaitFlag<HardEvent::MTE1_MTE2>(1);
   WaitFlag<HardEvent::MTE1_MTE2>(2);
+  WaitFlag<HardEvent::MTE1_MTE2>(3);
+  WaitFlag<HardEvent::MTE1_MTE2>(4);
   close<PIPE_FIX>(ring0);
   close<PIPE_FIX>(ring2);
   l0.finish();
@@ -436,7 +441,7 @@ __aicore__ inline void attention_vector(GM_ADDR o_at, index_t o_stride0, index_t
       copy(l3, l4);
     }
     SetFlag<HardEvent::MTE2_V>(0);
-    SetFlag<HardEvent::MTE3_V>(1);
+    SetFlag<HardEvent::MTE3_V>(3);
     const auto eq4 = core.tile<half, 1, 64, 64>(512);  // 64
     PipeBarrier<PIPE_V>();
     // attention.py:25: out = acc / tile.where(l == 0.0, 1.0, l)[:, None]
@@ -445,7 +450,7 @@ __aicore__ inline void attention_vector(GM_ADDR o_at, index_t o_stride0, index_t
     PipeBarrier<PIPE_V>();
     where(where2, eq4, 1.0f, l3, scratch);
     const auto normalise_out = core.tile<f32, 64, 64, 64>(896);  // 64 x 64
-    WaitFlag<HardEvent::MTE3_V>(1);
+    WaitFlag<HardEvent::MTE3_V>(3);
     PipeBarrier<PIPE_V>();
     div(normalise_out, acc6, column(where2), scratch);
     const auto log2_2 = core.tile<f32, 1, 64, 64>(640);  // 64
@@ -464,8 +469,8 @@ __aicore__ inline void attention_vector(GM_ADDR o_at, index_t o_stride0, index_t
     const auto cast8 = core.tile<bf16, 64, 64, 64>(17280);  // 64 x 64
     // attention.py:57: tile.store(o, (b, (i * BM, BM), h, (0, DV)), out)
     cast_directly(cast8, normalise_out);
-    SetFlag<HardEvent::V_MTE3>(0);
-    WaitFlag<HardEvent::V_MTE3>(0);
+    SetFlag<HardEvent::V_MTE3>(2);
+    WaitFlag<HardEvent::V_MTE3>(2);
     const index_t o_1 = mul2 + half2;
     store(o, b * o_stride[0] + o_1 * o_stride[1] + h * o_stride[2], o_stride[1], cast8, inside(o_1, 64, SQ), Inside{0, 64}, scratch);
     SetFlag<HardEvent::MTE3_MTE2>(0);
