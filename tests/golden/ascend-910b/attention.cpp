@@ -16,7 +16,7 @@ __aicore__ inline void attention_cube(GM_ADDR q_at, index_t q_stride0, index_t q
   const index_t k_stride[] = {k_stride0, k_stride1, k_stride2, k_stride3};
   const index_t v_stride[] = {v_stride0, v_stride1, v_stride2, v_stride3};
 
-  Core core(0, 98304, 65536, 32768);
+  Core core(0, 163840, 65536, 131072);
   const index_t programs = floor_div<index_t>(SQ + 127, 128) * H * B;
   Halves l0(core);
   const GM_ADDR rings = workspace + (u64)AscendC::GetBlockIdx() * 327680;
@@ -27,15 +27,12 @@ __aicore__ inline void attention_cube(GM_ADDR q_at, index_t q_stride0, index_t q
   i32 turn2 = 0;
   SetFlag<HardEvent::FIX_M>(0);
   SetFlag<HardEvent::FIX_M>(1);
-  SetFlag<HardEvent::FIX_M>(2);
-  SetFlag<HardEvent::FIX_M>(3);
-  SetFlag<HardEvent::M_FIX>(0);
-  SetFlag<HardEvent::M_FIX>(1);
   SetFlag<HardEvent::MTE1_MTE2>(0);
   SetFlag<HardEvent::MTE1_MTE2>(1);
   SetFlag<HardEvent::MTE1_MTE2>(2);
   SetFlag<HardEvent::MTE1_MTE2>(3);
   SetFlag<HardEvent::MTE1_MTE2>(4);
+  SetFlag<HardEvent::MTE1_MTE2>(5);
   for (index_t program = AscendC::GetBlockIdx(), turn = 0; program < programs; program += AscendC::GetBlockNum(), turn ^= 1) {
     const index_t i = program / (H * B);
     const index_t h = program / B % H;
@@ -45,23 +42,18 @@ __aicore__ inline void attention_cube(GM_ADDR q_at, index_t q_stride0, index_t q
     // attention.py:35: rows = i * BM + tile.iota(BM) + diagonal
     const index_t mul2 = i * 128;
     const Panel<bf16, 128, 64, false> qt{core.local<bf16, AscendC::TPosition::A1>(0 + turn * 16384, 8192)};  // 128 x 64
+    WaitFlag<HardEvent::MTE1_MTE2>(4 + turn);
     // attention.py:36: qt = tile.load(q, (b, (i * BM, BM), h, (0, D)))
     load(qt, q, b * q_stride[0] + mul2 * q_stride[1] + h * q_stride[2], q_stride[1], inside(mul2, 128, SQ), Inside{0, 64});
-    SetFlag<HardEvent::MTE2_MTE1>(4);
+    SetFlag<HardEvent::MTE2_MTE1>(4 + turn);
     // attention.py:43: last = tile.minimum(SK, (i + 1) * BM + diagonal)
     const index_t last = minimum<index_t>(SK, ((i + 1) * 128) + (SK - SQ));
     // attention.py:46: for j in tile.range(first, last, BN):
     const index_t peel = minimum<index_t>(minimum<index_t>(last, SK + (-63)), ((mul2 + SK) - SQ) + (-62));
     const index_t peel2 = floor_div<index_t>(maximum<index_t>(peel, 0) + 63, 64);
     const index_t peel3 = peel2 * 64;
-    WaitFlag<HardEvent::FIX_M>(3);
-    WaitFlag<HardEvent::M_FIX>(1);
-    WaitFlag<HardEvent::MTE1_MTE2>(4);
-    WaitFlag<HardEvent::MTE2_MTE1>(4);
-    PipeBarrier<PIPE_MTE2>();
+    WaitFlag<HardEvent::MTE2_MTE1>(4 + turn);
     for (index_t j = 0; j < (peel + 64); j += 64, turn2 ^= 1) {
-      WaitFlag<HardEvent::FIX_M>(2);
-      WaitFlag<HardEvent::M_FIX>(0);
       // attention.py:46: for j in tile.range(first, last, BN):
       if (j < peel) {
         const Panel<bf16, 64, 64, false> k_tile{core.local<bf16, AscendC::TPosition::A1>(32768 + turn2 * 8192, 4096)};  // 64 x 64
@@ -75,17 +67,13 @@ __aicore__ inline void attention_cube(GM_ADDR q_at, index_t q_stride0, index_t q
         WaitFlag<HardEvent::MTE2_MTE1>(turn2);
         multiply<false, false>(l0, dot, qt, k_tile, true);
         SetFlag<HardEvent::MTE1_MTE2>(turn2);
-        SetFlag<HardEvent::M_FIX>(2);
-        WaitFlag<HardEvent::M_FIX>(2);
+        SetFlag<HardEvent::M_FIX>(0);
+        WaitFlag<HardEvent::M_FIX>(0);
         put(l0, ring0, dot);
         SetFlag<HardEvent::FIX_M>(0);
       }
-      SetFlag<HardEvent::FIX_M>(4);
-      SetFlag<HardEvent::M_FIX>(5);
       // attention.py:46: for j in tile.range(first, last, BN):
       const index_t j2 = j - 64;
-      WaitFlag<HardEvent::FIX_M>(4);
-      WaitFlag<HardEvent::M_FIX>(5);
       if (j2 >= 0) {
         const Panel<bf16, 64, 64, false> v_tile{core.local<bf16, AscendC::TPosition::A1>(49152 + turn2 * 8192, 4096)};  // 64 x 64
         WaitFlag<HardEvent::MTE1_MTE2>(2 + turn2);
@@ -95,92 +83,69 @@ __aicore__ inline void attention_cube(GM_ADDR q_at, index_t q_stride0, index_t q
         const Panel<bf16, 128, 64, false> cast2{core.local<bf16, AscendC::TPosition::A1>(65536 + turn2 * 16384, 8192)};  // 128 x 64
         take(cast2, ring1);
         SetFlag<HardEvent::MTE2_MTE1>(2 + turn2);
-        Sum<f32, 128, 64> acc{core.local<f32, AscendC::TPosition::CO1>(0, 8192)};
+        Sum<f32, 128, 64> acc{core.local<f32, AscendC::TPosition::CO1>(32768, 8192)};
         WaitFlag<HardEvent::FIX_M>(1);
         WaitFlag<HardEvent::MTE2_MTE1>(2 + turn2);
         multiply<false, true>(l0, acc, cast2, v_tile, true);
         SetFlag<HardEvent::MTE1_MTE2>(2 + turn2);
-        SetFlag<HardEvent::M_FIX>(3);
-        WaitFlag<HardEvent::M_FIX>(3);
+        SetFlag<HardEvent::M_FIX>(1);
+        WaitFlag<HardEvent::M_FIX>(1);
         put(l0, ring2, acc);
         SetFlag<HardEvent::FIX_M>(1);
       }
-      SetFlag<HardEvent::FIX_M>(2);
-      SetFlag<HardEvent::M_FIX>(0);
     }
-    SetFlag<HardEvent::FIX_M>(5);
-    SetFlag<HardEvent::MTE1_MTE2>(5);
-    SetFlag<HardEvent::MTE2_MTE1>(5);
-    PipeBarrier<PIPE_ALL>();
-    WaitFlag<HardEvent::FIX_M>(5);
-    WaitFlag<HardEvent::MTE1_MTE2>(5);
-    WaitFlag<HardEvent::MTE2_MTE1>(5);
-    PipeBarrier<PIPE_MTE2>();
     // attention.py:46: for j in tile.range(first, last, BN):
     for (index_t j3 = peel3; j3 < (last + 64); j3 += 64, turn2 ^= 1) {
-      WaitFlag<HardEvent::FIX_M>(2);
-      WaitFlag<HardEvent::M_FIX>(0);
       // attention.py:46: for j in tile.range(first, last, BN):
       if (j3 < last) {
-        const Panel<bf16, 64, 64, false> k_tile2{core.local<bf16, AscendC::TPosition::A1>(32768 + turn2 * 8192, 4096)};  // 64 x 64
+        const Panel<bf16, 64, 64, false> k_tile2{core.local<bf16, AscendC::TPosition::A1>(98304 + turn2 * 8192, 4096)};  // 64 x 64
         WaitFlag<HardEvent::MTE1_MTE2>(turn2);
         PipeBarrier<PIPE_MTE2>();
         // attention.py:47: s = tile.dot(qt, tile.load(k, (b, (j, BN), g, (0, D))).T) * (scale * LOG2E)
         load(k_tile2, k, b * k_stride[0] + j3 * k_stride[1] + g * k_stride[2], k_stride[1], within(g, G) ? inside(j3, 64, SK) : Inside{0, 0}, Inside{0, 64});
         SetFlag<HardEvent::MTE2_MTE1>(turn2);
-        Sum<f32, 128, 64> dot2{core.local<f32, AscendC::TPosition::CO1>(0, 8192)};
+        Sum<f32, 128, 64> dot2{core.local<f32, AscendC::TPosition::CO1>(65536, 8192)};
         WaitFlag<HardEvent::FIX_M>(0);
         WaitFlag<HardEvent::MTE2_MTE1>(turn2);
         multiply<false, false>(l0, dot2, qt, k_tile2, true);
         SetFlag<HardEvent::MTE1_MTE2>(turn2);
-        SetFlag<HardEvent::M_FIX>(2);
-        WaitFlag<HardEvent::M_FIX>(2);
+        SetFlag<HardEvent::M_FIX>(0);
+        WaitFlag<HardEvent::M_FIX>(0);
         put(l0, ring0, dot2);
         SetFlag<HardEvent::FIX_M>(0);
       }
-      SetFlag<HardEvent::FIX_M>(4);
-      SetFlag<HardEvent::M_FIX>(5);
       // attention.py:46: for j in tile.range(first, last, BN):
       const index_t j4 = j3 - 64;
-      WaitFlag<HardEvent::FIX_M>(4);
-      WaitFlag<HardEvent::M_FIX>(5);
       if (j4 >= peel3) {
-        const Panel<bf16, 64, 64, false> v_tile2{core.local<bf16, AscendC::TPosition::A1>(49152 + turn2 * 8192, 4096)};  // 64 x 64
+        const Panel<bf16, 64, 64, false> v_tile2{core.local<bf16, AscendC::TPosition::A1>(114688 + turn2 * 8192, 4096)};  // 64 x 64
         WaitFlag<HardEvent::MTE1_MTE2>(2 + turn2);
         PipeBarrier<PIPE_MTE2>();
         // attention.py:55: acc = tile.dot(tile.cast(p, T), tile.load(v, (b, (j, BN), g, (0, DV))), acc * factor[:, None])
         load(v_tile2, v, b * v_stride[0] + j4 * v_stride[1] + g * v_stride[2], v_stride[1], within(g, G) ? inside(j4, 64, SK) : Inside{0, 0}, Inside{0, 64});
-        const Panel<bf16, 128, 64, false> cast3{core.local<bf16, AscendC::TPosition::A1>(65536 + turn2 * 16384, 8192)};  // 128 x 64
+        const Panel<bf16, 128, 64, false> cast3{core.local<bf16, AscendC::TPosition::A1>(131072 + turn2 * 16384, 8192)};  // 128 x 64
         take(cast3, ring1);
         SetFlag<HardEvent::MTE2_MTE1>(2 + turn2);
-        Sum<f32, 128, 64> acc2{core.local<f32, AscendC::TPosition::CO1>(0, 8192)};
+        Sum<f32, 128, 64> acc2{core.local<f32, AscendC::TPosition::CO1>(98304, 8192)};
         WaitFlag<HardEvent::FIX_M>(1);
         WaitFlag<HardEvent::MTE2_MTE1>(2 + turn2);
         multiply<false, true>(l0, acc2, cast3, v_tile2, true);
         SetFlag<HardEvent::MTE1_MTE2>(2 + turn2);
-        SetFlag<HardEvent::M_FIX>(3);
-        WaitFlag<HardEvent::M_FIX>(3);
+        SetFlag<HardEvent::M_FIX>(1);
+        WaitFlag<HardEvent::M_FIX>(1);
         put(l0, ring2, acc2);
         SetFlag<HardEvent::FIX_M>(1);
       }
-      SetFlag<HardEvent::FIX_M>(2);
-      SetFlag<HardEvent::M_FIX>(0);
     }
-    SetFlag<HardEvent::FIX_M>(3);
-    SetFlag<HardEvent::M_FIX>(1);
-    SetFlag<HardEvent::MTE1_MTE2>(4);
+    SetFlag<HardEvent::MTE1_MTE2>(4 + turn);
   }
   WaitFlag<HardEvent::FIX_M>(0);
   WaitFlag<HardEvent::FIX_M>(1);
-  WaitFlag<HardEvent::FIX_M>(2);
-  WaitFlag<HardEvent::FIX_M>(3);
-  WaitFlag<HardEvent::M_FIX>(0);
-  WaitFlag<HardEvent::M_FIX>(1);
   WaitFlag<HardEvent::MTE1_MTE2>(0);
   WaitFlag<HardEvent::MTE1_MTE2>(1);
   WaitFlag<HardEvent::MTE1_MTE2>(2);
   WaitFlag<HardEvent::MTE1_MTE2>(3);
   WaitFlag<HardEvent::MTE1_MTE2>(4);
+  WaitFlag<HardEvent::MTE1_MTE2>(5);
   close<PIPE_FIX>(ring0);
   close<PIPE_FIX>(ring2);
   l0.finish();
