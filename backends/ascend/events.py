@@ -52,9 +52,10 @@ def _number(top: Region, regions: list[Region], shares: bool) -> None:
         able = [n for n in numbers(*pair) if size == 1 or n + 1 in numbers(*pair)]
         taken = {n for o in used if (o.setter, o.waiter) == pair for n in range(o.number, o.number + (2 if o.turning else 1))}
         apart = [n for n in able if not taken & set(range(n, n + size))]
-        near = {n for o in used if (o.setter, o.waiter) == pair and -1 in (place[o], place[e]) or place[o] == place[e]
-                for n in range(o.number, o.number + (2 if o.turning else 1)) if (o.setter, o.waiter) == pair}
-        for n in sorted(able, key=lambda n: bool(near & set(range(n, n + size)))) if shares or not apart else apart[:1]:  # noqa: B023
+        near = {n for o in used if (o.setter, o.waiter) == pair and (place[o] == place[e] or -1 in (place[o], place[e]))
+                for n in range(o.number, o.number + (2 if o.turning else 1))}
+        far = [n for n in able if not near & set(range(n, n + size))]                # only loops before or after it use them
+        for n in [*far, *(n for n in able if n not in far)] if shares or not apart else apart[:1]:
             e.number = n
             if n in apart or not _wrong(top, {*used, e}) - known:
                 used.append(e)
