@@ -46,7 +46,7 @@ def _with_strides(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def prepared(kernel: Kernel) -> Kernel:
     """What `split` is given, but for what only rendering needs."""
-    return run(kernel, PASSES)
+    return run(kernel, PASSES, extra=dict(backend_of("ascend").own_passes))
 
 
 def dots(kernel: Kernel) -> list[Op]:
@@ -140,11 +140,12 @@ def op_puts(kernel: Kernel, v: Any) -> bool:
 def test_the_cube_runs_ahead_of_the_softmax(calls: Any) -> None:
     made = halve(first_of(calls, "attention.attention", "attention"))
     side = project(settle(run(made, ("places",))), "cube")
-    (loop,) = [op for op in walk(side.body) if op.name == "for"]
-    assert loop.attr("ahead") == 1
-    early, late = [op.bodies[0] for op in loop.bodies[0].ops if op.name == "if"]
-    assert [(o.name, o.attr("side")) for o in early.ops if o.into] == [("load", None), ("dot", None), ("copy", "put")]
-    assert [(o.name, o.attr("side")) for o in late.ops if o.into] == [("load", None), ("copy", "take"), ("dot", None), ("copy", "put")]
+    loops = [op for op in walk(side.body) if op.name == "for"]
+    assert [(op.attr("peel"), op.attr("ahead")) for op in loops] == [("main", 1), ("rest", 1)]
+    for loop in loops:
+        early, late = [op.bodies[0] for op in loop.bodies[0].ops if op.name == "if"]
+        assert [(o.name, o.attr("side")) for o in early.ops if o.into] == [("load", None), ("dot", None), ("copy", "put")]
+        assert [(o.name, o.attr("side")) for o in late.ops if o.into] == [("load", None), ("copy", "take"), ("dot", None), ("copy", "put")]
     other = project(settle(run(made, ("places",))), "vector")
     assert not any(op.attr("ahead") for op in walk(other.body))
 
@@ -162,6 +163,22 @@ def test_sides_hold_only_their_own(calls: Any) -> None:
         assert {op.attr("unit") for op in walk(side.body)} <= {unit, None}
         assert {op.result.tile.place.space for op in walk(side.body) if op.name == "alloc"} == spaces  # type: ignore[union-attr]
     assert made.attr("workspace_bytes") == sum(s * r * -(-c * 4 // 32) * 32 for _, _, s, r, c, _ in made.attr("edges"))
+
+
+def test_loops_one_after_another_share_rings(calls: Any) -> None:
+    """The two loops that `peel` makes of attention's cross by three rings, not six; rings of one loop stay apart."""
+    made = first_of(calls, "attention.attention", "attention")
+    loops = [op for op in made.body.ops if op.name == "for"]
+    assert [op.attr("peel") for op in loops] == ["main", "rest"] and len(made.attr("edges")) == 3
+    for op in loops:
+        puts = [o.attr("edge") for o in walk(op.bodies[0]) if o.attr("side") == "put"]
+        assert sorted(puts) == [0, 1, 2]
+    placed = settle(run(halve(made), ("places",)))
+    places = {op.attr("edge"): set() for op in walk(placed.body) if op.attr("side") == "put"}  # type: ignore[var-annotated]
+    for op in walk(placed.body):
+        if op.attr("side") == "put":
+            places[op.attr("edge")].add(op.into[0].tile.place.offset)  # type: ignore[union-attr]
+    assert all(len(at) == 1 for at in places.values()) and len(set.union(*places.values())) == 3
 
 
 def _paired(kernel: Kernel) -> None:

@@ -95,7 +95,7 @@ def slot_bytes(v: Value, unit: int) -> int:
 # ---------------------------------------------------------------- the pass
 def arrange(kernel: Kernel) -> Kernel:
     """Pitches, then slots and offsets.  If there is room, every load of a loop has a second slot and nothing else lies where copies go to or come from, so that
-    copies wait for nothing but their own data; else memory is shared; then loads of inner loops alone have a second slot; at last none has.
+    copies wait for nothing but their own data; else the memories that lack it are shared; then loads of inner loops alone have a second slot; at last none has.
     """
     unit = grain(kernel)
     kernel = _pitched(kernel, unit).having(grain=unit)
@@ -103,7 +103,9 @@ def arrange(kernel: Kernel) -> Kernel:
     loaded = _loaded_ahead(kernel)
     inner = {v for v, depth in loaded.items() if depth > 0}
     moved = _moved_places(kernel)
-    for ahead, alone in ((set(loaded), moved), (set(loaded), set[Value]()), (inner, set[Value]()), (set[Value](), set[Value]())):
+    first = _offsets(kernel, set(loaded), moved, unit, scratch)[1]
+    roomy = {v for v in moved if first[_space(v)] <= MEMORY[_space(v)][1]}
+    for ahead, alone in ((set(loaded), moved), (set(loaded), roomy), (set(loaded), set[Value]()), (inner, set[Value]()), (set[Value](), set[Value]())):
         offsets, need, worst = _offsets(kernel, ahead, alone, unit, scratch)
         if all(need[space] <= limit for space, (_, limit, _) in MEMORY.items()):
             break

@@ -14,9 +14,10 @@ L0C_BYTES = 128 * KIB
 BLOCK = 32                  # bytes: what UB and L1 are addressed and aligned by (the same table)
 L1_ALIGNMENT = 512          # bytes: one fractal, 16 rows of 32 bytes
 L0C_ALIGNMENT = 1024        # bytes: what Mmad wants of its destination (CANN documentation, Basic API, Mmad)
-EVENTS = 4                  # of the event numbers 0..7 that a pair of pipes has, those for the order of ops: 4 and 5 are used inside functions of the headers,
-                            # 6 and 7 are the system's (CANN documentation, Basic API, SetFlag/WaitFlag)
-
+EVENTS = 6                  # event numbers of a pair of pipes: of 0..7 the last two are the system's (CANN documentation, Basic API, SetFlag/WaitFlag)
+# Those of them that functions of the headers use.
+HEADER_EVENTS = {("S", "MTE3"): (4,), ("MTE3", "S"): (4,), ("MTE2", "V"): (4,), ("V", "MTE2"): (4,), ("V", "S"): (4,), ("S", "V"): (4,),
+                 ("M", "MTE1"): (4, 5), ("MTE1", "M"): (4, 5), ("M", "FIX"): (4,)}
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,16 @@ from dslc.passes._rewriting import Change, fit, to_fixpoint
 from dslc.types import TileType
 
 from . import arrange as _arrange
+from . import compare_offsets as _compare_offsets
 from . import split as units
 from . import vector_ops
 from .memory import MEMORY_OPS
+
+
+def compare_offsets(kernel: Kernel) -> Kernel:
+    """Comparisons of positions are ones of small coordinates."""
+    compared: Kernel = _compare_offsets.compare_offsets(kernel)
+    return compared
 
 
 def legalise(kernel: Kernel) -> Kernel:

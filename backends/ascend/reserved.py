@@ -19,7 +19,7 @@ lesser_or_greater load load_fields load_fractals load_left load_right load_squar
 mask_bytes max max_groups max_groups_numbers max_numbers MaxElements maximum maximum_first_nan maximum_numbers maximum_second_nan MaxInstruction
 MaxLanes memory min min_groups min_groups_numbers min_numbers MinElements minimum minimum_first_nan minimum_numbers minimum_second_nan MinInstruction
 MinLanes mod_small most_kept most_repeats most_stride mul MulInstruction Multiplied multiply multiply_halves ne ne_integers ne_near_integers
-needs_block neg no_memory numbers_of open Operand operand_element OperandKind opposite OrInstruction pack2 pack_by_element Panel past_scalar per_block
+needs_block neg no_memory numbers_of open Operand operand_element OperandKind opposite OrInstruction pack2 pack_by_element Panel pass past_scalar per_block
 Piece PIPE_ALL PIPE_FIX PIPE_M PIPE_MTE1 PIPE_MTE2 PIPE_MTE3 PIPE_S pipe_t PIPE_V PipeBarrier Plain popcount programs put put_by_element put_columns
 put_runs Quantised quotients random read_scalar read_status reduce_by_element reduce_lanes reduce_rows ReducedFrom Reference Ring rings round_floats
 round_up RoundMode Row row rows_from RowsFrom rsqrt run same_bits scalar_arg_by_element scalar_of scalar_reduce_by_element scratch segment_sum

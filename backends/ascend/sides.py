@@ -43,13 +43,18 @@ def settle(kernel: Kernel) -> Kernel:
     kernel = _moved(kernel, _homes(kernel))
     offset, places = 0, dict[Value, Place]()
     converted = {v for op in walk(kernel.body) if op.name == "cast" and op.attr("unit") == "cube" for v in op.into}
+    roots = roots_of(kernel)
+    ring = {roots[op.into[0]]: op.attr("edge") for op in walk(kernel.body) if op.attr("side") == "put"}
+    first: dict[int, int] = {}                      # of a ring: where it begins
     allocs = [op for op in walk(kernel.body) if op.name == "alloc"]
     for op in sorted(allocs, key=lambda op: op.result in converted):        # the rings first
         if (place := op.result.tile.place) is not None and place.space is Space.WORKSPACE:
-            places[op.result] = replace(place, offset=offset)
-            offset += place.slots * cube.slot_bytes(op.result.tile)
-    size = sum(place.slots * cube.slot_bytes(v.tile) for v, place in places.items() if v not in converted)
-    return _with_units(_rebound(kernel, places)).having(workspace_bytes=size or None)
+            known = first.get(ring.get(op.result, -1))
+            places[op.result] = replace(place, offset=offset if known is None else known)
+            if known is None and op.result in ring:
+                first[ring[op.result]] = offset
+                offset += place.slots * cube.slot_bytes(op.result.tile)
+    return _with_units(_rebound(kernel, places)).having(workspace_bytes=offset or None)
 
 
 def _homes(kernel: Kernel) -> dict[Value, Place]:

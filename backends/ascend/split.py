@@ -17,6 +17,7 @@ from dslc.types import DTYPES, TileType
 from . import cube
 from .crossings import EDGES, common, cross
 from .rows import halve
+from .share_rings import share_rings
 from .sides import project, settle
 
 __all__ = ["accumulate", "divide", "project", "settle", "split"]
@@ -38,7 +39,7 @@ def divide(kernel: Kernel) -> Kernel:
     able = [op for op in walk(wide.body) if op in eligible]
     for n in range(len(able), -1, -1):
         chosen = set(able[:n])
-        made = dce(cross(accumulate(_marked(wide, chosen))))
+        made = share_rings(dce(cross(accumulate(_marked(wide, chosen)))))
         if len(made.attr("edges", ())) <= EDGES:
             break
     units = {op.attr("unit") for op in walk(made.body)} - {None}
@@ -47,8 +48,7 @@ def divide(kernel: Kernel) -> Kernel:
 
 def _slotted(kernel: Kernel) -> Kernel:
     """The kernel with the slots of its rings: as its schedule says, else as many as keep all of one AI core's rings within WORKSPACE_BYTES."""
-    alive = {op.attr("edge") for op in walk(kernel.body) if op.attr("side") == "take"}
-    edges = [row for row in kernel.attr("edges", ()) if row[0] in alive]
+    edges = kernel.attr("edges", ())
     size = sum(cube.slot_bytes(TileType(DTYPES[dtype], (rows, columns))) for _, _, rows, columns, dtype in edges)
     asked = dict(schedule_of(kernel).workspace).get("slots")
     slots = asked or next((n for n in range(MOST_SLOTS, 1, -1) if n * size <= WORKSPACE_BYTES), 1)

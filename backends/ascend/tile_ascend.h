@@ -1,7 +1,7 @@
 // What every kernel for cores of architecture 2201 is written with: tiles in UB, their way from and to global memory, scalars.
 //
 // Functions assume that their operands are complete on the first pipe they use and do not wait at their end; what the kernel does not order by
-// flags (edges of a tensor, which few programs meet) they order themselves, by barriers of all pipes. Event numbers 4 and 5 are theirs.
+// flags (edges of a tensor, which few programs meet) they order themselves. Event number 4 is theirs, on the cube core 5 too.
 #ifndef DSLC_TILE_ASCEND_H
 #define DSLC_TILE_ASCEND_H
 
@@ -23,6 +23,12 @@ using AscendC::HardEvent;
 using AscendC::PipeBarrier;
 using AscendC::SetFlag;
 using AscendC::WaitFlag;
+
+// One pipe waits for another. The functions that use a number leave it so that its setter knows that it was waited for.
+template <HardEvent event> DSLC_FN void pass() {
+    SetFlag<event>(4);
+    WaitFlag<event>(4);
+}
 
 // ---------------------------------------------------------------- scalars
 DSLC_FN f32 widen(f16 x) { return widen(bitcast<f16_bits>(x)); }
@@ -141,9 +147,9 @@ template <class T> DSLC_FN void fill_blocks(AscendC::LocalTensor<T> to, T value,
         if ((u32)bits == (u32)(bits >> 32)) {
             AscendC::Duplicate(to.template ReinterpretCast<u32>(), (u32)bits, 2 * count);
         } else {
-            PipeBarrier<PIPE_ALL>();
+            pass<HardEvent::V_S>();
             for (i32 e = 0; e < count; ++e) to.SetValue(e, value);
-            PipeBarrier<PIPE_ALL>();
+            pass<HardEvent::S_V>();
         }
     }
 }
@@ -213,9 +219,9 @@ template <class T, i32 R, i32 C, i32 P> DSLC_FN void load(Tile<T, R, C, P> to, G
 template <class T, i32 R, i32 C, i32 P>
 DSLC_FN void load(Tile<T, R, C, P> to, Global<T> from, index_t at, index_t stride, Inside rows, Inside columns, T pad) {
     if (rows.first == 0 && rows.last == R && columns.first == 0 && columns.last == C) return load(to, from, at, stride, pad);
-    PipeBarrier<PIPE_ALL>();
+    pass<HardEvent::MTE2_V>();          // the kernel made the copies wait for whoever used the tile
     fill_around(to, rows, columns, pad);
-    PipeBarrier<PIPE_ALL>();
+    pass<HardEvent::V_MTE2>();          // and what waits for the copies waits for the filling
     if (rows.first >= rows.last || columns.first >= columns.last) return;
     const i32 left = columns.first % block_elements<T>;
     copy_in(to.at[rows.first * P + columns.first - left], from, at + rows.first * stride + columns.first, rows.last - rows.first,
@@ -257,13 +263,14 @@ DSLC_FN void store(Global<T> to, index_t at, index_t stride, Tile<T, R, C, P> fr
     if (first % unit) {
         const i32 end = columns.last < up_to(first, unit) ? columns.last : up_to(first, unit);
         const AscendC::LocalTensor<T> block = scratch.template ReinterpretCast<T>();
+        pass<HardEvent::V_S>();         // scratch
+        pass<HardEvent::MTE3_S>();      // the tile, which the kernel made the copies wait for
         for (i32 r = rows.first; r < rows.last; ++r) {
-            PipeBarrier<PIPE_ALL>();
             for (i32 c = first; c < end; ++c) block.SetValue(c - first, from.at.GetValue(r * P + c));
-            PipeBarrier<PIPE_ALL>();
+            pass<HardEvent::S_MTE3>();
             copy_out(to, at + r * stride + first, block, 1, end - first, 0, unit);
+            pass<HardEvent::MTE3_S>();
         }
-        PipeBarrier<PIPE_ALL>();
         first = end;
         if (first >= columns.last) return;
     }
@@ -284,11 +291,9 @@ template <class T, i32 R, i32 C, i32 P> DSLC_FN void pad_rows(Tile<T, R, C, P> t
 template <class T> DSLC_FN void store_element(Global<T> to, index_t at, T value, AscendC::LocalTensor<u8> scratch) {
     const AscendC::LocalTensor<T> block = scratch.template ReinterpretCast<T>();
     block.SetValue(0, value);
-    SetFlag<HardEvent::S_MTE3>(4);
-    WaitFlag<HardEvent::S_MTE3>(4);
+    pass<HardEvent::S_MTE3>();
     copy_out(to, at, block, 1, 1, 0, block_elements<T>);
-    SetFlag<HardEvent::MTE3_S>(4);
-    WaitFlag<HardEvent::MTE3_S>(4);
+    pass<HardEvent::MTE3_S>();
 }
 
 // ---------------------------------------------------------------- packed rows: `bits` bits of a word for each of the rows that follow each other
@@ -303,8 +308,7 @@ DSLC_FN void load_fields(Tile<T, R, C, P> to, Global<u32> from, index_t first, i
         const AscendC::LocalTensor<half> narrow = scratch[W * P * 8].template ReinterpretCast<half>();
         load(words, from, at + first / F * stride, stride, Inside{rows.first / F, rows.last / F}, columns, 0u);
         if constexpr (up_to(C, 8) < P) PipeBarrier<PIPE_V>();
-        SetFlag<HardEvent::MTE2_V>(4);
-        WaitFlag<HardEvent::MTE2_V>(4);
+        pass<HardEvent::MTE2_V>();
         for (i32 f = 0; f < F; ++f) {
             PipeBarrier<PIPE_V>();
             AscendC::ShiftLeft(field.template ReinterpretCast<u32>(), words.at, (u32)(32 - bits * (f + 1)), W * P);

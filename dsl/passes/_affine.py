@@ -42,6 +42,7 @@ class Facts:
         self.divisors: dict[Atom, int] = {}
         self.rules: list[Form] = []                     # each is >= 0 here
         self.varying: set[Atom] = set()
+        self.elements: dict[tuple[Atom, Value], str] = {}
         self.extents: list[Value] = []                  # of the grid
         self.defs = producers(kernel.body)
         self.dims = {d.name: d for d in kernel.dims}
@@ -204,13 +205,16 @@ class Facts:
     # ------------------------------------------------------------ ops
     def element(self, a: Arg) -> Form:
         """The form of an operand of an elementwise op: that of a tile is not tied to those of other tiles."""
-        form = self.form(a)
-        if isinstance(a, Const) or not a.tile.shape or not any(x in self.varying for x in form):
-            return form
-        name = f"element of {id(a)}"
-        self.ranges[name], self.divisors[name] = self.range(form), self.divisor(form)
+        if isinstance(a, Const) or not a.tile.shape:
+            return self.form(a)
+        return {self._apart(x, a) if x is not None and x in self.varying else x: c for x, c in self.form(a).items()}
+
+    def _apart(self, x: Atom, a: Value) -> Atom:
+        """What stands for a varying atom in the elements of `a`."""
+        name = self.elements.setdefault((x, a), f"element {len(self.elements)}")
+        self.ranges[name], self.divisors[name] = self.ranges[x], self.divisors.get(x, 1)
         self.varying.add(name)
-        return {None: 0, name: 1}
+        return name
 
     def visit(self, op: Op) -> None:
         """Derive the form of an op's integer result."""

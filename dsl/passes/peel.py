@@ -6,13 +6,13 @@ from dataclasses import replace
 from ..ir import Arg, Body, Const, Kernel, Op, Value, defined, walk
 from ..types import BOOL, INDEX, TileType
 from ._affine import Facts, Form, combine, constant, holds_from_zero
-from ._rewriting import Builder, Rewriter, clone, literal, scalars
+from ._rewriting import Builder, Rewriter, clone, fit, literal, scalars
 
 TAME = 1 << 60
 
 
 def peel(kernel: Kernel) -> Kernel:
-    """Assumes the value form after fuse and before intervals narrows.  Then an innermost loop whose maps compare with a bound that only an
+    """Assumes the value form after fuse and before intervals narrows.  Then an innermost loop whose tiles are compared with a bound that only an
     early trip stays below is two loops: [peel="main"], where those conditions are true, and [peel="rest"] with the trips that are left.
     The same trips run in the same order for any bounds."""
     return replace(kernel, body=_Peeler(kernel).body(kernel.body))
@@ -60,7 +60,7 @@ class _Peeler:
         return [*put.ops, main, replace(op, args=(again, stop, *main.results)).having(peel="rest")]
 
     def conditions(self, op: Op) -> list[tuple[Value, Form, int]]:
-        """Comparisons in maps that hold exactly while scale * index <= rest, for every element: (result, rest, scale)."""
+        """Comparisons of tiles that hold exactly while scale * index <= rest, for every element: (result, rest, scale)."""
         found = []
         index, inside = op.bodies[0].params[0], defined(op.bodies[0])
 
@@ -79,6 +79,8 @@ class _Peeler:
                         for c in o.bodies[0].ops:
                             self.facts.visit(c)
                             note(c)
+                elif o.results and o.results[0].tile.shape:
+                    note(o)
                 self.facts.visit(o)
         return found
 
@@ -91,7 +93,7 @@ class _Peeler:
         """What is at least 0 exactly where the comparison holds; empty if it is not one of integers, or is decided."""
         if op.name not in ("lt", "le", "gt", "ge") or scalars(op)[0].tile.dtype.kind != "i" or self.facts.decides(op) is not None:
             return {}
-        return holds_from_zero(op.name, *(self.facts.form(a) for a in scalars(op)))
+        return holds_from_zero(op.name, *(self.facts.element(a) for a in scalars(op)))
 
     def least(self, gap: Form) -> Form:
         """The form with coordinates at their worst."""
@@ -110,4 +112,4 @@ def _limit(put: Builder, rest: Form, scale: int) -> Arg:
 def _assumed(body: Body, original: Body, true: set[Value]) -> Body:
     """`body`, a copy of `original`, without the comparisons whose originals are known to be true."""
     gone = {new.result for old, new in zip(walk(original), walk(body), strict=True) if len(old.results) == 1 and old.result in true}
-    return Rewriter(lambda op, _defs: ([], (literal(True, BOOL),)) if len(op.results) == 1 and op.result in gone else None).body(body)
+    return Rewriter(lambda op, _defs: fit(literal(True, BOOL), op) if len(op.results) == 1 and op.result in gone else None).body(body)

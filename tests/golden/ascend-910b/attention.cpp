@@ -16,7 +16,7 @@ __aicore__ inline void attention_cube(GM_ADDR q_at, index_t q_stride0, index_t q
   const index_t k_stride[] = {k_stride0, k_stride1, k_stride2, k_stride3};
   const index_t v_stride[] = {v_stride0, v_stride1, v_stride2, v_stride3};
 
-  Core core(0, 98304, 65536, 65536);
+  Core core(0, 163840, 65536, 131072);
   const index_t programs = floor_div<index_t>(SQ + 127, 128) * H * B;
   Halves l0(core);
   const GM_ADDR rings = workspace + (u64)AscendC::GetBlockIdx() * 327680;
@@ -31,29 +31,36 @@ __aicore__ inline void attention_cube(GM_ADDR q_at, index_t q_stride0, index_t q
   SetFlag<HardEvent::MTE1_MTE2>(1);
   SetFlag<HardEvent::MTE1_MTE2>(2);
   SetFlag<HardEvent::MTE1_MTE2>(3);
+  SetFlag<HardEvent::MTE1_MTE2>(4);
+  SetFlag<HardEvent::MTE1_MTE2>(5);
   for (index_t program = AscendC::GetBlockIdx(), turn = 0; program < programs; program += AscendC::GetBlockNum(), turn ^= 1) {
     const index_t i = program / (H * B);
     const index_t h = program / B % H;
     const index_t b = program % B;
     // attention.py:33: g = h // (H // G)
     const index_t g = floor_div<index_t>(h, floor_div<index_t>(H, G));
+    // attention.py:35: rows = i * BM + tile.iota(BM) + diagonal
+    const index_t mul2 = i * 128;
     const Panel<bf16, 128, 64, false> qt{core.local<bf16, AscendC::TPosition::A1>(0 + turn * 16384, 8192)};  // 128 x 64
-    PipeBarrier<PIPE_ALL>();
+    WaitFlag<HardEvent::MTE1_MTE2>(4 + turn);
     // attention.py:36: qt = tile.load(q, (b, (i * BM, BM), h, (0, D)))
-    const index_t q_1 = i * 128;
-    load(qt, q, b * q_stride[0] + q_1 * q_stride[1] + h * q_stride[2], q_stride[1], inside(q_1, 128, SQ), Inside{0, 64});
+    load(qt, q, b * q_stride[0] + mul2 * q_stride[1] + h * q_stride[2], q_stride[1], inside(mul2, 128, SQ), Inside{0, 64});
+    SetFlag<HardEvent::MTE2_MTE1>(4 + turn);
     // attention.py:43: last = tile.minimum(SK, (i + 1) * BM + diagonal)
     const index_t last = minimum<index_t>(SK, ((i + 1) * 128) + (SK - SQ));
-    PipeBarrier<PIPE_ALL>();
     // attention.py:46: for j in tile.range(first, last, BN):
-    for (index_t j = 0; j < (last + 64); j += 64, turn2 ^= 1) {
+    const index_t peel = minimum<index_t>(minimum<index_t>(last, SK + (-63)), ((mul2 + SK) - SQ) + (-62));
+    const index_t peel2 = floor_div<index_t>(maximum<index_t>(peel, 0) + 63, 64);
+    const index_t peel3 = peel2 * 64;
+    WaitFlag<HardEvent::MTE2_MTE1>(4 + turn);
+    for (index_t j = 0; j < (peel + 64); j += 64, turn2 ^= 1) {
       // attention.py:46: for j in tile.range(first, last, BN):
-      if (j < last) {
+      if (j < peel) {
         const Panel<bf16, 64, 64, false> k_tile{core.local<bf16, AscendC::TPosition::A1>(32768 + turn2 * 8192, 4096)};  // 64 x 64
         WaitFlag<HardEvent::MTE1_MTE2>(turn2);
         PipeBarrier<PIPE_MTE2>();
         // attention.py:47: s = tile.dot(qt, tile.load(k, (b, (j, BN), g, (0, D))).T) * (scale * LOG2E)
-        load(k_tile, k, b * k_stride[0] + j * k_stride[1] + g * k_stride[2], k_stride[1], within(g, G) ? inside(j, 64, SK) : Inside{0, 0}, Inside{0, 64});
+        load(k_tile, k, b * k_stride[0] + j * k_stride[1] + g * k_stride[2], k_stride[1], within(g, G) ? Inside{0, 64} : Inside{0, 0}, Inside{0, 64});
         SetFlag<HardEvent::MTE2_MTE1>(turn2);
         Sum<f32, 128, 64> dot{core.local<f32, AscendC::TPosition::CO1>(0, 8192)};
         WaitFlag<HardEvent::FIX_M>(0);
@@ -72,7 +79,7 @@ __aicore__ inline void attention_cube(GM_ADDR q_at, index_t q_stride0, index_t q
         WaitFlag<HardEvent::MTE1_MTE2>(2 + turn2);
         PipeBarrier<PIPE_MTE2>();
         // attention.py:55: acc = tile.dot(tile.cast(p, T), tile.load(v, (b, (j, BN), g, (0, DV))), acc * factor[:, None])
-        load(v_tile, v, b * v_stride[0] + j2 * v_stride[1] + g * v_stride[2], v_stride[1], within(g, G) ? inside(j2, 64, SK) : Inside{0, 0}, Inside{0, 64});
+        load(v_tile, v, b * v_stride[0] + j2 * v_stride[1] + g * v_stride[2], v_stride[1], within(g, G) ? Inside{0, 64} : Inside{0, 0}, Inside{0, 64});
         const Panel<bf16, 128, 64, false> cast2{core.local<bf16, AscendC::TPosition::A1>(65536 + turn2 * 16384, 8192)};  // 128 x 64
         take(cast2, ring1);
         SetFlag<HardEvent::MTE2_MTE1>(2 + turn2);
@@ -87,6 +94,49 @@ __aicore__ inline void attention_cube(GM_ADDR q_at, index_t q_stride0, index_t q
         SetFlag<HardEvent::FIX_M>(1);
       }
     }
+    // attention.py:46: for j in tile.range(first, last, BN):
+    for (index_t j3 = peel3; j3 < (last + 64); j3 += 64, turn2 ^= 1) {
+      // attention.py:46: for j in tile.range(first, last, BN):
+      if (j3 < last) {
+        const Panel<bf16, 64, 64, false> k_tile2{core.local<bf16, AscendC::TPosition::A1>(98304 + turn2 * 8192, 4096)};  // 64 x 64
+        WaitFlag<HardEvent::MTE1_MTE2>(turn2);
+        PipeBarrier<PIPE_MTE2>();
+        // attention.py:47: s = tile.dot(qt, tile.load(k, (b, (j, BN), g, (0, D))).T) * (scale * LOG2E)
+        load(k_tile2, k, b * k_stride[0] + j3 * k_stride[1] + g * k_stride[2], k_stride[1], within(g, G) ? inside(j3, 64, SK) : Inside{0, 0}, Inside{0, 64});
+        SetFlag<HardEvent::MTE2_MTE1>(turn2);
+        Sum<f32, 128, 64> dot2{core.local<f32, AscendC::TPosition::CO1>(65536, 8192)};
+        WaitFlag<HardEvent::FIX_M>(0);
+        WaitFlag<HardEvent::MTE2_MTE1>(turn2);
+        multiply<false, false>(l0, dot2, qt, k_tile2, true);
+        SetFlag<HardEvent::MTE1_MTE2>(turn2);
+        SetFlag<HardEvent::M_FIX>(0);
+        WaitFlag<HardEvent::M_FIX>(0);
+        put(l0, ring0, dot2);
+        SetFlag<HardEvent::FIX_M>(0);
+      }
+      // attention.py:46: for j in tile.range(first, last, BN):
+      const index_t j4 = j3 - 64;
+      if (j4 >= peel3) {
+        const Panel<bf16, 64, 64, false> v_tile2{core.local<bf16, AscendC::TPosition::A1>(114688 + turn2 * 8192, 4096)};  // 64 x 64
+        WaitFlag<HardEvent::MTE1_MTE2>(2 + turn2);
+        PipeBarrier<PIPE_MTE2>();
+        // attention.py:55: acc = tile.dot(tile.cast(p, T), tile.load(v, (b, (j, BN), g, (0, DV))), acc * factor[:, None])
+        load(v_tile2, v, b * v_stride[0] + j4 * v_stride[1] + g * v_stride[2], v_stride[1], within(g, G) ? inside(j4, 64, SK) : Inside{0, 0}, Inside{0, 64});
+        const Panel<bf16, 128, 64, false> cast3{core.local<bf16, AscendC::TPosition::A1>(131072 + turn2 * 16384, 8192)};  // 128 x 64
+        take(cast3, ring1);
+        SetFlag<HardEvent::MTE2_MTE1>(2 + turn2);
+        Sum<f32, 128, 64> acc2{core.local<f32, AscendC::TPosition::CO1>(98304, 8192)};
+        WaitFlag<HardEvent::FIX_M>(1);
+        WaitFlag<HardEvent::MTE2_MTE1>(2 + turn2);
+        multiply<false, true>(l0, acc2, cast3, v_tile2, true);
+        SetFlag<HardEvent::MTE1_MTE2>(2 + turn2);
+        SetFlag<HardEvent::M_FIX>(1);
+        WaitFlag<HardEvent::M_FIX>(1);
+        put(l0, ring2, acc2);
+        SetFlag<HardEvent::FIX_M>(1);
+      }
+    }
+    SetFlag<HardEvent::MTE1_MTE2>(4 + turn);
   }
   WaitFlag<HardEvent::FIX_M>(0);
   WaitFlag<HardEvent::FIX_M>(1);
@@ -94,6 +144,8 @@ __aicore__ inline void attention_cube(GM_ADDR q_at, index_t q_stride0, index_t q
   WaitFlag<HardEvent::MTE1_MTE2>(1);
   WaitFlag<HardEvent::MTE1_MTE2>(2);
   WaitFlag<HardEvent::MTE1_MTE2>(3);
+  WaitFlag<HardEvent::MTE1_MTE2>(4);
+  WaitFlag<HardEvent::MTE1_MTE2>(5);
   close<PIPE_FIX>(ring0);
   close<PIPE_FIX>(ring2);
   l0.finish();
@@ -109,8 +161,8 @@ __aicore__ inline void attention_vector(GM_ADDR o_at, index_t o_stride0, index_t
   const index_t o_stride[] = {o_stride0, o_stride1, o_stride2, o_stride3};
   const index_t lse_stride[] = {lse_stride0, lse_stride1, lse_stride2};
 
-  Core core(183296, 0, 0, 0);
-  const AscendC::LocalTensor<u8> scratch = core.ub_at<u8>(150016, 33280);
+  Core core(165888, 0, 0, 0);
+  const AscendC::LocalTensor<u8> scratch = core.ub_at<u8>(132608, 33280);
   const index_t sub2 = AscendC::GetSubBlockIdx();
   const index_t programs = floor_div<index_t>(SQ + 127, 128) * H * B;
   const GM_ADDR rings = workspace + (u64)AscendC::GetBlockIdx() / AscendC::GetTaskRatio() * 327680;
@@ -120,8 +172,13 @@ __aicore__ inline void attention_vector(GM_ADDR o_at, index_t o_stride0, index_t
   open(ring0);
   open(ring2);
   i32 turn3 = 0;
+  SetFlag<HardEvent::MTE2_V>(0);
+  SetFlag<HardEvent::MTE3_MTE2>(0);
   SetFlag<HardEvent::MTE3_V>(0);
   SetFlag<HardEvent::MTE3_V>(1);
+  SetFlag<HardEvent::V_MTE2>(0);
+  SetFlag<HardEvent::V_MTE2>(1);
+  SetFlag<HardEvent::V_MTE2>(2);
   for (index_t program = AscendC::GetBlockIdx() / AscendC::GetTaskRatio(); program < programs; program += AscendC::GetBlockNum()) {
     const index_t i = program / (H * B);
     const index_t h = program / B % H;
@@ -132,161 +189,268 @@ __aicore__ inline void attention_vector(GM_ADDR o_at, index_t o_stride0, index_t
     // attention.py:35: rows = i * BM + tile.iota(BM) + diagonal
     const index_t mul2 = i * 128;
     const auto iota2 = core.tile<i32, 1, 64, 64>(0);  // 64
-    PipeBarrier<PIPE_V>();
+    WaitFlag<HardEvent::MTE3_V>(1);
     iota(iota2);
     const auto iota3 = core.tile<i32, 1, 64, 64>(256);  // 64
     PipeBarrier<PIPE_V>();
     add(iota3, iota2, (i32)sub2 * 64, scratch);
-    const auto add2 = core.tile<i32, 1, 64, 64>(0);  // 64
-    PipeBarrier<PIPE_V>();
-    add(add2, (i32)mul2, iota3, scratch);
-    SetFlag<HardEvent::V_S>(1);
-    const auto add3 = core.tile<index_t, 1, 64, 64>(256);  // 64
-    WaitFlag<HardEvent::V_S>(1);
-    by_element<index_t, i32>(add3, [=](i32 x_) __aicore__ { return (index_t)x_; }, add2);
-    SetFlag<HardEvent::S_V>(1);
-    const auto rows = core.tile<index_t, 1, 64, 64>(768);  // 64
-    by_element<index_t, index_t>(rows, [=](index_t x_) __aicore__ { return x_ + diagonal; }, add3);
     const auto m = core.tile<f32, 1, 64, 64>(0);  // 64
+    PipeBarrier<PIPE_V>();
     // attention.py:37: m = tile.full((BM,), -INF, tile.f32)
     full(m, -__builtin_inff());
-    const auto l = core.tile<f32, 1, 64, 64>(256);  // 64
-    WaitFlag<HardEvent::S_V>(1);
+    const auto l = core.tile<f32, 1, 64, 64>(512);  // 64
     // attention.py:38: l = tile.zeros((BM,), tile.f32)
     full(l, 0.0f);
-    const auto acc2 = core.tile<f32, 64, 64, 64>(1280);  // 64 x 64
+    const auto acc3 = core.tile<f32, 64, 64, 64>(768);  // 64 x 64
     // attention.py:39: acc = tile.zeros((BM, DV), tile.f32)
-    full(acc2, 0.0f);
+    full(acc3, 0.0f);
+    // attention.py:43: last = tile.minimum(SK, (i + 1) * BM + diagonal)
+    const index_t last = minimum<index_t>(SK, ((i + 1) * 128) + diagonal);
+    // attention.py:47: s = tile.dot(qt, tile.load(k, (b, (j, BN), g, (0, D))).T) * (scale * LOG2E)
+    const f32 mul3 = scale * 1.442695f;
     // attention.py:46: for j in tile.range(first, last, BN):
-    for (index_t j = 0; j < minimum<index_t>(SK, ((i + 1) * 128) + diagonal); j += 64, turn3 ^= 1) {
-      const auto dot3 = core.tile<f32, 64, 64, 64>(17664 + turn3 * 16384);  // 64 x 64
+    const index_t peel = minimum<index_t>(minimum<index_t>(last, SK + (-63)), ((mul2 + SK) - SQ) + (-62));
+    const index_t peel2 = floor_div<index_t>(maximum<index_t>(peel, 0) + 63, 64);
+    WaitFlag<HardEvent::MTE3_MTE2>(0);
+    WaitFlag<HardEvent::MTE2_V>(0);
+    PipeBarrier<PIPE_MTE2>();
+    for (index_t j = 0; j < peel; j += 64, turn3 ^= 1) {
+      const auto dot4 = core.tile<f32, 64, 64, 64>(17152 + turn3 * 16384);  // 64 x 64
+      WaitFlag<HardEvent::V_MTE2>(turn3);
       // attention.py:47: s = tile.dot(qt, tile.load(k, (b, (j, BN), g, (0, D))).T) * (scale * LOG2E)
-      take(dot3, ring0, sub2 * 64);
-      SetFlag<HardEvent::MTE2_V>(0);
-      const auto s = core.tile<f32, 64, 64, 64>(50432);  // 64 x 64
-      WaitFlag<HardEvent::MTE2_V>(0);
+      take(dot4, ring0, sub2 * 64);
+      SetFlag<HardEvent::MTE2_V>(1 + turn3);
+      const auto s = core.tile<f32, 64, 64, 64>(49920);  // 64 x 64
+      WaitFlag<HardEvent::MTE2_V>(1 + turn3);
       PipeBarrier<PIPE_V>();
-      mul(s, dot3, scale * 1.442695f, scratch);
-      const auto iota4 = core.tile<i32, 1, 64, 64>(512);  // 64
-      // attention.py:48: cols = (j + tile.iota(BN))[None, :]
-      iota(iota4);
-      SetFlag<HardEvent::V_S>(0);
-      const auto iota5 = core.tile<index_t, 1, 64, 64>(66816);  // 64
-      WaitFlag<HardEvent::V_S>(0);
-      by_element<index_t, i32>(iota5, [=](i32 x_) __aicore__ { return (index_t)x_; }, iota4);
-      const auto add4 = core.tile<index_t, 1, 64, 64>(67328);  // 64
-      by_element<index_t, index_t>(add4, [=](index_t y_) __aicore__ { return j + y_; }, iota5);
-      const auto seen = core.tile<half, 1, 64, 64>(512);  // 1 x 64
-      // attention.py:49: seen = cols < SK
-      by_element<bool, index_t>(seen, [=](index_t x_) __aicore__ { return x_ < SK; }, add4);
-      const auto le2 = core.tile<half, 64, 64, 64>(67840);  // 64 x 64
-      // attention.py:51: seen = seen & (cols <= rows[:, None])
-      by_element<bool, index_t, index_t>(le2, [=](index_t x_, index_t y_) __aicore__ { return x_ <= y_; }, row(add4), column(rows));
-      SetFlag<HardEvent::S_V>(0);
-      const auto seen2 = core.tile<half, 64, 64, 64>(76032);  // 64 x 64
-      WaitFlag<HardEvent::S_V>(0);
-      both(seen2, row(seen), le2, scratch);
-      const auto online_softmax_s = core.tile<f32, 64, 64, 64>(84224);  // 64 x 64
-      PipeBarrier<PIPE_V>();
-      // attention.py:54: m, l, factor, p = online_softmax(tile.where(seen, s, -INF), m, l)
-      where(online_softmax_s, seen2, s, -__builtin_inff(), scratch);
-      const auto max2 = core.tile<f32, 1, 64, 64>(512);  // 64
+      mul(s, dot4, mul3, scratch);
+      const auto max2 = core.tile<f32, 1, 64, 64>(66304);  // 64
       PipeBarrier<PIPE_V>();
       // attention.py:15: top = tile.maximum(m, tile.max(s, 1))
-      max(max2, online_softmax_s, scratch);
-      const auto online_softmax_top = core.tile<f32, 1, 64, 64>(50432);  // 64
+      max(max2, s, scratch);
+      const auto online_softmax_top = core.tile<f32, 1, 64, 64>(66560);  // 64
       PipeBarrier<PIPE_V>();
       maximum_second_nan(online_softmax_top, m, max2, scratch);
-      const auto eq2 = core.tile<half, 1, 64, 64>(512);  // 64
+      const auto eq2 = core.tile<half, 1, 64, 64>(66304);  // 64
       PipeBarrier<PIPE_V>();
       // attention.py:16: safe = tile.where(top == -INF, 0.0, top)
       eq(eq2, online_softmax_top, -__builtin_inff(), scratch);
-      const auto online_softmax_safe = core.tile<f32, 1, 64, 64>(50688);  // 64
+      const auto online_softmax_safe = core.tile<f32, 1, 64, 64>(66816);  // 64
       PipeBarrier<PIPE_V>();
       where(online_softmax_safe, eq2, 0.0f, online_softmax_top, scratch);
-      const auto sub3 = core.tile<f32, 64, 64, 64>(50944);  // 64 x 64
+      const auto sub3 = core.tile<f32, 64, 64, 64>(67072);  // 64 x 64
+      WaitFlag<HardEvent::MTE3_V>(0);
       PipeBarrier<PIPE_V>();
       // attention.py:17: p = tile.exp2(s - safe[:, None])
-      sub(sub3, online_softmax_s, column(online_softmax_safe), scratch);
-      const auto online_softmax_p = core.tile<f32, 64, 64, 64>(67328);  // 64 x 64
+      sub(sub3, s, column(online_softmax_safe), scratch);
+      const auto online_softmax_p = core.tile<f32, 64, 64, 64>(49920);  // 64 x 64
       PipeBarrier<PIPE_V>();
       exp2(online_softmax_p, sub3);
-      const auto sub4 = core.tile<f32, 1, 64, 64>(512);  // 64
+      const auto sub4 = core.tile<f32, 1, 64, 64>(66304);  // 64
       // attention.py:18: factor = tile.exp2(m - safe)
       sub(sub4, m, online_softmax_safe, scratch);
-      const auto online_softmax_factor = core.tile<f32, 1, 64, 64>(50688);  // 64
+      const auto online_softmax_factor = core.tile<f32, 1, 64, 64>(66816);  // 64
       PipeBarrier<PIPE_V>();
       exp2(online_softmax_factor, sub4);
-      const auto sum2 = core.tile<f32, 1, 64, 64>(512);  // 64
+      const auto sum2 = core.tile<f32, 1, 64, 64>(66304);  // 64
       PipeBarrier<PIPE_V>();
       // attention.py:19: return top, tile.fma(l, factor, tile.sum(p, 1)), factor, p
       sum(sum2, online_softmax_p, scratch);
-      const auto l2 = core.tile<f32, 1, 64, 64>(50944);  // 64
+      const auto l2 = core.tile<f32, 1, 64, 64>(67072);  // 64
       PipeBarrier<PIPE_V>();
       fma(l2, l, online_softmax_factor, sum2, scratch);
-      const auto cast3 = core.tile<bf16, 64, 64, 64>(100608);  // 64 x 64
-      WaitFlag<HardEvent::MTE3_V>(0);
+      const auto cast4 = core.tile<bf16, 64, 64, 64>(67328);  // 64 x 64
       // attention.py:55: acc = tile.dot(tile.cast(p, T), tile.load(v, (b, (j, BN), g, (0, DV))), acc * factor[:, None])
-      cast_directly(cast3, online_softmax_p);
+      cast_directly(cast4, online_softmax_p);
       SetFlag<HardEvent::V_MTE3>(0);
       WaitFlag<HardEvent::V_MTE3>(0);
-      put(ring1, cast3, sub2 * 64, true);
+      put(ring1, cast4, sub2 * 64, true);
       SetFlag<HardEvent::MTE3_V>(0);
-      const auto mul3 = core.tile<f32, 64, 64, 64>(51200);  // 64 x 64
+      const auto mul4 = core.tile<f32, 64, 64, 64>(49920);  // 64 x 64
       PipeBarrier<PIPE_V>();
-      mul(mul3, acc2, column(online_softmax_factor), scratch);
-      const auto acc4 = core.tile<f32, 64, 64, 64>(108800 + turn3 * 16384);  // 64 x 64
-      take(acc4, ring2, sub2 * 64);
-      SetFlag<HardEvent::MTE2_V>(1);
-      WaitFlag<HardEvent::MTE2_V>(1);
+      mul(mul4, acc3, column(online_softmax_factor), scratch);
+      const auto acc5 = core.tile<f32, 64, 64, 64>(83456 + turn3 * 16384);  // 64 x 64
+      WaitFlag<HardEvent::V_MTE2>(2);
+      take(acc5, ring2, sub2 * 64);
+      SetFlag<HardEvent::MTE2_V>(3);
+      WaitFlag<HardEvent::MTE2_V>(3);
       PipeBarrier<PIPE_V>();
-      add(acc2, mul3, acc4, scratch);
+      add(acc3, mul4, acc5, scratch);
+      SetFlag<HardEvent::V_MTE2>(turn3);
+      SetFlag<HardEvent::V_MTE2>(2);
       PipeBarrier<PIPE_V>();
       // attention.py:46: for j in tile.range(first, last, BN):
       copy(m, online_softmax_top);
       PipeBarrier<PIPE_V>();
       copy(l, l2);
     }
-    SetFlag<HardEvent::S_V>(2);
-    const auto eq3 = core.tile<half, 1, 64, 64>(512);  // 64
-    WaitFlag<HardEvent::S_V>(2);
+    SetFlag<HardEvent::MTE2_V>(5);
+    SetFlag<HardEvent::MTE3_V>(2);
+    SetFlag<HardEvent::V_MTE2>(3);
+    SetFlag<HardEvent::V_MTE3>(1);
+    const auto iota4 = core.tile<i32, 1, 64, 64>(17152);  // 64
+    WaitFlag<HardEvent::MTE2_V>(5);
+    PipeBarrier<PIPE_V>();
+    // attention.py:48: cols = (j + tile.iota(BN))[None, :]
+    iota(iota4);
+    const auto cast5 = core.tile<f32, 1, 64, 64>(17408);  // 64
+    PipeBarrier<PIPE_V>();
+    // attention.py:49: seen = cols < SK
+    cast_directly(cast5, iota4);
+    const auto cast6 = core.tile<f32, 1, 64, 64>(17152);  // 64
+    PipeBarrier<PIPE_V>();
+    // attention.py:51: seen = seen & (cols <= rows[:, None])
+    cast_directly(cast6, iota3);
+    const auto m2 = core.tile<f32, 1, 64, 64>(256);  // 64
+    PipeBarrier<PIPE_V>();
+    // attention.py:46: for j in tile.range(first, last, BN):
+    copy(m2, m);
+    const auto l3 = core.tile<f32, 1, 64, 64>(0);  // 64
+    PipeBarrier<PIPE_V>();
+    copy(l3, l);
+    const auto acc6 = core.tile<f32, 64, 64, 64>(17664);  // 64 x 64
+    PipeBarrier<PIPE_V>();
+    copy(acc6, acc3);
+    WaitFlag<HardEvent::MTE3_V>(2);
+    WaitFlag<HardEvent::V_MTE2>(3);
+    WaitFlag<HardEvent::V_MTE3>(1);
+    PipeBarrier<PIPE_MTE2>();
+    for (index_t j3 = peel2 * 64; j3 < last; j3 += 64, turn3 ^= 1) {
+      const auto dot6 = core.tile<f32, 64, 64, 64>(34048 + turn3 * 16384);  // 64 x 64
+      WaitFlag<HardEvent::V_MTE2>(turn3);
+      // attention.py:47: s = tile.dot(qt, tile.load(k, (b, (j, BN), g, (0, D))).T) * (scale * LOG2E)
+      take(dot6, ring0, sub2 * 64);
+      SetFlag<HardEvent::MTE2_V>(1 + turn3);
+      const auto s2 = core.tile<f32, 64, 64, 64>(512);  // 64 x 64
+      WaitFlag<HardEvent::MTE3_V>(0);
+      WaitFlag<HardEvent::MTE2_V>(1 + turn3);
+      PipeBarrier<PIPE_V>();
+      mul(s2, dot6, mul3, scratch);
+      // attention.py:49: seen = cols < SK
+      const index_t minimum2 = minimum<index_t>(maximum<index_t>(SK - j3, -1), 64);
+      const auto seen = core.tile<half, 1, 64, 64>(16896);  // 1 x 64
+      PipeBarrier<PIPE_V>();
+      lt(seen, cast5, (f32)minimum2, scratch);
+      // attention.py:51: seen = seen & (cols <= rows[:, None])
+      const index_t minimum3 = minimum<index_t>(maximum<index_t>((j3 - mul2) - diagonal, -64), 128);
+      const auto add2 = core.tile<f32, 1, 64, 64>(66816);  // 1 x 64
+      PipeBarrier<PIPE_V>();
+      add(add2, cast5, (f32)minimum3, scratch);
+      const auto le2 = core.tile<half, 64, 64, 64>(67072);  // 64 x 64
+      PipeBarrier<PIPE_V>();
+      le(le2, row(add2), column(cast6), scratch);
+      const auto seen2 = core.tile<half, 64, 64, 64>(75264);  // 64 x 64
+      PipeBarrier<PIPE_V>();
+      both(seen2, row(seen), le2, scratch);
+      const auto online_softmax_s = core.tile<f32, 64, 64, 64>(83456);  // 64 x 64
+      PipeBarrier<PIPE_V>();
+      // attention.py:54: m, l, factor, p = online_softmax(tile.where(seen, s, -INF), m, l)
+      where(online_softmax_s, seen2, s2, -__builtin_inff(), scratch);
+      const auto max3 = core.tile<f32, 1, 64, 64>(512);  // 64
+      PipeBarrier<PIPE_V>();
+      // attention.py:15: top = tile.maximum(m, tile.max(s, 1))
+      max(max3, online_softmax_s, scratch);
+      const auto online_softmax_top2 = core.tile<f32, 1, 64, 64>(768);  // 64
+      PipeBarrier<PIPE_V>();
+      maximum_second_nan(online_softmax_top2, m2, max3, scratch);
+      const auto eq3 = core.tile<half, 1, 64, 64>(512);  // 64
+      PipeBarrier<PIPE_V>();
+      // attention.py:16: safe = tile.where(top == -INF, 0.0, top)
+      eq(eq3, online_softmax_top2, -__builtin_inff(), scratch);
+      const auto online_softmax_safe2 = core.tile<f32, 1, 64, 64>(1024);  // 64
+      PipeBarrier<PIPE_V>();
+      where(online_softmax_safe2, eq3, 0.0f, online_softmax_top2, scratch);
+      const auto sub5 = core.tile<f32, 64, 64, 64>(66816);  // 64 x 64
+      PipeBarrier<PIPE_V>();
+      // attention.py:17: p = tile.exp2(s - safe[:, None])
+      sub(sub5, online_softmax_s, column(online_softmax_safe2), scratch);
+      const auto online_softmax_p2 = core.tile<f32, 64, 64, 64>(83200);  // 64 x 64
+      PipeBarrier<PIPE_V>();
+      exp2(online_softmax_p2, sub5);
+      const auto sub6 = core.tile<f32, 1, 64, 64>(512);  // 64
+      // attention.py:18: factor = tile.exp2(m - safe)
+      sub(sub6, m2, online_softmax_safe2, scratch);
+      const auto online_softmax_factor2 = core.tile<f32, 1, 64, 64>(1024);  // 64
+      PipeBarrier<PIPE_V>();
+      exp2(online_softmax_factor2, sub6);
+      const auto sum3 = core.tile<f32, 1, 64, 64>(512);  // 64
+      PipeBarrier<PIPE_V>();
+      // attention.py:19: return top, tile.fma(l, factor, tile.sum(p, 1)), factor, p
+      sum(sum3, online_softmax_p2, scratch);
+      const auto l4 = core.tile<f32, 1, 64, 64>(1280);  // 64
+      PipeBarrier<PIPE_V>();
+      fma(l4, l3, online_softmax_factor2, sum3, scratch);
+      const auto cast7 = core.tile<bf16, 64, 64, 64>(1536);  // 64 x 64
+      // attention.py:55: acc = tile.dot(tile.cast(p, T), tile.load(v, (b, (j, BN), g, (0, DV))), acc * factor[:, None])
+      cast_directly(cast7, online_softmax_p2);
+      SetFlag<HardEvent::V_MTE3>(0);
+      WaitFlag<HardEvent::V_MTE3>(0);
+      put(ring1, cast7, sub2 * 64, true);
+      SetFlag<HardEvent::MTE3_V>(0);
+      const auto mul5 = core.tile<f32, 64, 64, 64>(66816);  // 64 x 64
+      PipeBarrier<PIPE_V>();
+      mul(mul5, acc6, column(online_softmax_factor2), scratch);
+      const auto acc8 = core.tile<f32, 64, 64, 64>(99840 + turn3 * 16384);  // 64 x 64
+      WaitFlag<HardEvent::V_MTE2>(2);
+      take(acc8, ring2, sub2 * 64);
+      SetFlag<HardEvent::MTE2_V>(3);
+      WaitFlag<HardEvent::MTE2_V>(3);
+      PipeBarrier<PIPE_V>();
+      add(acc6, mul5, acc8, scratch);
+      SetFlag<HardEvent::V_MTE2>(turn3);
+      SetFlag<HardEvent::V_MTE2>(2);
+      PipeBarrier<PIPE_V>();
+      // attention.py:46: for j in tile.range(first, last, BN):
+      copy(m2, online_softmax_top2);
+      PipeBarrier<PIPE_V>();
+      copy(l3, l4);
+    }
+    SetFlag<HardEvent::MTE2_V>(0);
+    SetFlag<HardEvent::MTE3_V>(3);
+    const auto eq4 = core.tile<half, 1, 64, 64>(512);  // 64
     PipeBarrier<PIPE_V>();
     // attention.py:25: out = acc / tile.where(l == 0.0, 1.0, l)[:, None]
-    eq(eq3, l, 0.0f, scratch);
+    eq(eq4, l3, 0.0f, scratch);
     const auto where2 = core.tile<f32, 1, 64, 64>(640);  // 64
     PipeBarrier<PIPE_V>();
-    where(where2, eq3, 1.0f, l, scratch);
-    const auto normalise_out = core.tile<f32, 64, 64, 64>(50432);  // 64 x 64
+    where(where2, eq4, 1.0f, l3, scratch);
+    const auto normalise_out = core.tile<f32, 64, 64, 64>(896);  // 64 x 64
+    WaitFlag<HardEvent::MTE3_V>(3);
     PipeBarrier<PIPE_V>();
-    div(normalise_out, acc2, column(where2), scratch);
+    div(normalise_out, acc6, column(where2), scratch);
     const auto log2_2 = core.tile<f32, 1, 64, 64>(640);  // 64
     PipeBarrier<PIPE_V>();
     // attention.py:26: return out, tile.where(l == 0.0, -INF, (m + tile.log2(l)) * LN2)
-    log2(log2_2, l);
-    const auto add5 = core.tile<f32, 1, 64, 64>(256);  // 64
+    log2(log2_2, l3);
+    const auto add3 = core.tile<f32, 1, 64, 64>(0);  // 64
     PipeBarrier<PIPE_V>();
-    add(add5, m, log2_2, scratch);
-    const auto mul4 = core.tile<f32, 1, 64, 64>(0);  // 64
+    add(add3, m2, log2_2, scratch);
+    const auto mul6 = core.tile<f32, 1, 64, 64>(256);  // 64
     PipeBarrier<PIPE_V>();
-    mul(mul4, add5, 0.6931472f, scratch);
-    const auto z = core.tile<f32, 1, 64, 64>(141568);  // 64
-    WaitFlag<HardEvent::MTE3_V>(1);
+    mul(mul6, add3, 0.6931472f, scratch);
+    const auto z = core.tile<f32, 1, 64, 64>(0);  // 64
     PipeBarrier<PIPE_V>();
-    where(z, eq3, -__builtin_inff(), mul4, scratch);
-    const auto cast4 = core.tile<bf16, 64, 64, 64>(141824);  // 64 x 64
+    where(z, eq4, -__builtin_inff(), mul6, scratch);
+    const auto cast8 = core.tile<bf16, 64, 64, 64>(17280);  // 64 x 64
     // attention.py:57: tile.store(o, (b, (i * BM, BM), h, (0, DV)), out)
-    cast_directly(cast4, normalise_out);
-    SetFlag<HardEvent::V_MTE3>(1);
-    WaitFlag<HardEvent::V_MTE3>(1);
+    cast_directly(cast8, normalise_out);
+    SetFlag<HardEvent::V_MTE3>(2);
+    WaitFlag<HardEvent::V_MTE3>(2);
     const index_t o_1 = mul2 + half2;
-    store(o, b * o_stride[0] + o_1 * o_stride[1] + h * o_stride[2], o_stride[1], cast4, inside(o_1, 64, SQ), Inside{0, 64}, scratch);
+    store(o, b * o_stride[0] + o_1 * o_stride[1] + h * o_stride[2], o_stride[1], cast8, inside(o_1, 64, SQ), Inside{0, 64}, scratch);
+    SetFlag<HardEvent::MTE3_MTE2>(0);
     // attention.py:58: tile.store(lse, (b, h, (i * BM, BM)), z)
     const index_t lse_2 = mul2 + half2;
     store(lse, b * lse_stride[0] + h * lse_stride[1] + lse_2, 0, z, Inside{0, 1}, inside(lse_2, 64, SQ), scratch);
     SetFlag<HardEvent::MTE3_V>(1);
   }
+  WaitFlag<HardEvent::MTE2_V>(0);
+  WaitFlag<HardEvent::MTE3_MTE2>(0);
   WaitFlag<HardEvent::MTE3_V>(0);
   WaitFlag<HardEvent::MTE3_V>(1);
+  WaitFlag<HardEvent::V_MTE2>(0);
+  WaitFlag<HardEvent::V_MTE2>(1);
+  WaitFlag<HardEvent::V_MTE2>(2);
   close<PIPE_MTE3>(ring1);
   core.finish();
 }
