@@ -55,15 +55,15 @@ class Form:
         if len(template) != len(self.template) or len(args) != len(self.args):
             return False
         return any(all(given == self.spelled(wanted, types) for given, wanted in zip(template, self.template, strict=True))
-                   and all(_converts(given, self.spelled(wanted, types)) for given, wanted in zip(args, self.args, strict=True))
+                   and all(_converts(given, self.spelled(wanted, types), wanted) for given, wanted in zip(args, self.args, strict=True))
                    for types in self.combinations)
 
 
-def _converts(given: str, wanted: str) -> bool:
-    """Whether an argument of one type is taken for another: integers are, whatever their width, and what is stored as a scalar."""
+def _converts(given: str, wanted: str, text: str) -> bool:
+    """Whether an argument of one type is taken for another: integers are, and what is stored as a scalar, but not where a type variable is deduced."""
     if wanted.startswith("scalar<"):
         return given == wanted[7:-1] or given in INTEGERS
-    return given == wanted or (given in INTEGERS and wanted in INTEGERS)
+    return given == wanted or (given in INTEGERS and wanted in INTEGERS and not _VARIABLE.match(text))
 
 
 @dataclass(frozen=True)
