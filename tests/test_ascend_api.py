@@ -6,7 +6,6 @@ to show that the concepts tell what a compiler does.  One library holds a kernel
 from __future__ import annotations
 
 import copy
-import ctypes
 import re
 import struct
 import subprocess
@@ -19,11 +18,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from dslc import tile
 from dslc.backends.ascend import api
 from dslc.backends.ascend.api import Form, IllegalCall, Table
 from dslc.backends.ascend.emulation import EMULATOR, HERE, STANDARD, AscendLauncher, Emulator
 from dslc.backends.common.emulation import EmulationError
 from dslc.backends.common.toolchain import find_compiler
+from dslc.kernels.gemm import gemm
+from dslc.kernels.rows import softmax
 
 if not any(row["found"] for row in Emulator("910b").report()):
     pytest.skip("no C++ compiler", allow_module_level=True)
@@ -68,13 +70,12 @@ def call(name: str, form: Form, types: Any, *, template: tuple[str, ...] | None 
 
 
 def other_assignments(form: Form, name: str) -> Iterator[dict[str, str]]:
-    """Assignments of the type variables, allowed ones among them: every pair of a form with two linked variables, else one variable changed at a time."""
-    for names in form.data.get("types", {}):
-        variables, first = names.split(), form.combinations[0]
-        if len(variables) == 2:
-            yield from (first | dict(zip(variables, pair, strict=True)) for pair in product(DTYPES, DTYPES))
-        else:
-            yield from (dict(known) | {v: dtype} for known in form.combinations for v in variables for dtype in DTYPES)
+    """Assignments of the type variables, allowed ones among them: all pairs of a conversion, else the first allowed one with one variable changed."""
+    first = form.combinations[0]
+    if name == "Cast":
+        yield from ({"D": d, "S": s} for d, s in product(DTYPES, DTYPES))
+    else:
+        yield from (first | {v: dtype} for v in first for dtype in DTYPES)
 
 
 def swapped(argument: str) -> list[str]:
@@ -204,7 +205,7 @@ ALONE = ["Add(LocalTensor<bfloat16_t>, LocalTensor<bfloat16_t>, LocalTensor<bflo
          "Exp(LocalTensor<double>, LocalTensor<double>, int32_t)", "LocalTensor.GetValue(LocalTensor<half>)",
          "DataCopy(LocalTensor<half>, GlobalTensor<float>, uint32_t)", "LoadData(LocalTensor<double>, LocalTensor<double>, LoadData2DParams)",
          "Mmad(LocalTensor<float>, LocalTensor<half>, LocalTensor<bfloat16_t>, MmadParams)", "SetFlag<AscendC::CMPMODE::LT>(int32_t)",
-         "Fixpipe<half, int32_t, AscendC::CFG_ROW_MAJOR>(GlobalTensor<half>, LocalTensor<int32_t>, FixpipeParamsV220)", "GetBlockIdx(DataCopyParams)"]
+         "Fixpipe<float, int32_t, AscendC::CFG_ROW_MAJOR>(GlobalTensor<float>, LocalTensor<int32_t>, FixpipeParamsV220)", "GetBlockIdx(DataCopyParams)"]
 ALONE_RIGHT = ["Add(LocalTensor<half>, LocalTensor<half>, LocalTensor<half>, int32_t)", "Cast(LocalTensor<half>, LocalTensor<int4b_t>, RoundMode, uint32_t)"]
 
 
@@ -431,7 +432,7 @@ class Unnamed(AscendLauncher):
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Unnamed:
-    folder, toolchain = tmp_path_factory.mktemp("ranges"), Emulator("910b")
+    folder, toolchain = tmp_path_factory.mktemp("ranges"), Emulator("910b", "-O0")
     kernels = "\n".join(f"static void k{n}(const k_arguments &x) {{\n    {p.text}\n}}" for n, p in enumerate(LIBRARY.values()))
     table = ", ".join(f"k{n}" for n in range(len(LIBRARY)))
     (folder / "ranges.cpp").write_text(f"""{PRELUDE}{kernels}
@@ -462,17 +463,17 @@ def outcome(launcher: Unnamed, name: str, values: list[int], core: str) -> str:
     return ""
 
 
-def tries(p: Program) -> Iterator[tuple[str, list[int], bool]]:
-    """Values to give, one out of its example at a time, and whether they are within their ranges."""
+def tries(p: Program) -> Iterator[tuple[str, int, list[int], bool]]:
+    """A slot and the value tried in it, all values to give, and whether the one tried is within its range."""
     examples = [s.example for s in p.slots]
     for n, s in enumerate(p.slots):
         right = set(s.right) or {s.low, *([] if s.high is None else [s.high])}
         wrong = {*s.wrong, *([s.low - 1] if s.low > 0 else []), *([s.high + 1] if s.high is not None else [])}
         for value, fits in [*((v, True) for v in sorted(right)), *((v, False) for v in sorted(wrong))]:
-            yield f"{s.name}={value}", [*examples[:n], value, *examples[n + 1:]], fits
+            yield s.name, value, [*examples[:n], value, *examples[n + 1:]], fits
 
 
-RANGES = [(name, label, values, fits) for name, p in PROGRAMS.items() for label, values, fits in tries(p)]
+RANGES = [(name, s.name) for name, p in PROGRAMS.items() for s in p.slots]
 
 
 @pytest.mark.parametrize("name", list(PROGRAMS))
@@ -493,11 +494,12 @@ def test_other_cores_refuse(library: Unnamed, name: str) -> None:
     assert outcome(library, name, [s.example for s in p.slots], other) in ("core", "path")
 
 
-@pytest.mark.parametrize(("name", "label", "values", "fits"), RANGES, ids=[f"{name} {label}" for name, label, *_ in RANGES])
-def test_range(library: Unnamed, name: str, label: str, values: list[int], fits: bool) -> None:
+@pytest.mark.parametrize(("name", "slot"), RANGES, ids=[f"{name} {slot}" for name, slot in RANGES])
+def test_range(library: Unnamed, name: str, slot: str) -> None:
     """What is out of a range is found as that; what is within may at most be too much for the case's memory."""
-    kind = outcome(library, name, values, PROGRAMS[name].core)
-    assert (kind == "range") is not fits, kind
+    p = PROGRAMS[name]
+    kinds = {value: (outcome(library, name, values, p.core), fits) for which, value, values, fits in tries(p) if which == slot}
+    assert kinds and {value: kind for value, (kind, fits) in kinds.items() if (kind == "range") is fits} == {}
 
 
 @pytest.mark.parametrize("core", ["AIC", "AIV"])
@@ -507,7 +509,7 @@ def test_pairs_and_pipes(library: Unnamed, name: str, core: str) -> None:
     right = of in row["pairs"] or of in ("PIPE_ALL", *(f"PIPE_{pipe}" for pipe in row["pipes"] if pipe != "S"))
     assert outcome(library, name, [0], core) == ("" if right else "core" if name.startswith("PipeBarrier") and of != "PIPE_S" else "event")
     if right and MARKS[name].slots:
-        kinds = {fits: {outcome(library, name, values, core) for _, values, f in tries(MARKS[name]) if f is fits} for fits in (True, False)}
+        kinds = {fits: {outcome(library, name, values, core) for _, _, values, f in tries(MARKS[name]) if f is fits} for fits in (True, False)}
         assert kinds == {True: {""}, False: {"event"}}
 
 
@@ -515,6 +517,150 @@ def test_pairs_and_pipes(library: Unnamed, name: str, core: str) -> None:
 def test_counters(library: Unnamed, name: str) -> None:
     function, mode = name.split()
     low, high, _ = TABLE.data["functions"][function]["forms"][0]["ranges"]["modeId"]
-    for _, values, fits in tries(MARKS[name]):
+    for _, _, values, fits in tries(MARKS[name]):
         kind = outcome(library, name, values, "mixed")
         assert (kind == "cross-core") is not (fits and low <= int(mode) <= high), (values, kind)
+
+
+# ---------------------------------------------------------------- names
+def defined(header: str) -> tuple[set[str], dict[str, set[str]]]:
+    """Names that the emulator defines in namespace AscendC for kernels, and the members of its enumerations.
+
+    The API's names begin with capitals; what the emulator makes them of does not, or is brought in or made with `using`."""
+    text = re.sub(r"//[^\n]*", "", header)
+    body = text[text.index("namespace AscendC {"):text.rindex("}")].replace("\\\n", "\n")
+    top, depth = [], 0
+    for piece in re.split(r"([{}])", body):
+        depth += (piece == "{") - (piece == "}")
+        top.append(piece if depth == 1 or (depth == 2 and piece == "{") else "")
+    outline = re.sub(r"#define \w+\(.*?\n(?=[^\s])", "", "".join(top), flags=re.S)
+    names = set(re.findall(r"\b([A-Z]\w*)\([^()]*\w[ &*]\w|(?<= )([A-Z]\w*)\(\) ?\{", outline))
+    found = {name for pair in names for name in pair if name}
+    found |= set(re.findall(r"\b(?:struct|class|enum|enum class) ([A-Z]\w*)", outline)) | set(re.findall(r"^DSLC_[A-Z_]+\((\w+),", body, re.M))
+    found |= set(re.findall(r"\b([A-Z]\w*)\{[^;{}]*\}[,;]", body)) & {name for name in re.findall(r"\bCFG_\w+", body)}
+    own = set(re.findall(r"using (?:dslc_emulator::)?([A-Z]\w*)", body)) | {"DSLC_BINARY", "DSLC_UNARY", "DSLC_WITH_SCALAR"}
+    enums = {m[1]: set(re.findall(r"\b[A-Za-z]\w*", re.sub(r"=[^,]*", "", m[2]))) for m in re.finditer(r"enum (?:class )?(\w+)(?: : \w+)? \{([^}]*)\}", body)}
+    return {name for name in found - own if len(name) > 1}, enums       # one letter is a template's parameter
+
+
+def test_the_header_and_the_table_have_the_same_names() -> None:
+    found, enums = defined(HEADER)
+    assert {"Add", "DataCopy", "LocalTensor", "Cast", "SetFlag", "InitSocState", "CFG_NZ", "RoundMode", "MmadParams"} <= found
+    names = TABLE.names - {"pipe_t"}                     # which is in no namespace
+    assert found == names, f"only in the header: {sorted(found - names)}; only in the table: {sorted(names - found)}"
+    assert not found & set(TABLE.data["not_emulated"]), "emulated now: an entry of its own"
+    pipes = re.search(r"enum pipe_t \{(.*?)\}", (EMULATOR / "cores.h").read_text())
+    assert pipes and set(re.findall(r"\w+", pipes[1])) == set(ENUMS["pipe_t"]["values"])
+    for name, values in enums.items():
+        assert values == set(ENUMS[name]["values"]), name
+
+
+def test_structs_have_the_members_that_the_table_says() -> None:
+    for name, row in STRUCTS.items():
+        m = re.search(rf"struct {name} \{{(.*?)\}};", HEADER.replace("{}", ""), re.S)
+        assert m, name
+        lines = re.split(r"[;\n]", re.sub(r"\w+\([^)]*\)[^;]*;|\{.*?\}", "", m[1]))
+        members = {word for line in lines for word in re.findall(r"(\w+)(?= =|,|$)", line.strip())}
+        assert set(row["members"]) <= members, (name, set(row["members"]) - members)
+
+
+def versions(text: str) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Lines of a device header and the major versions of CANN that they are compiled for."""
+    now: list[tuple[int, ...]] = [(8, 9)]
+    for line in text.splitlines():
+        if line.startswith("#if"):
+            now.append((8,) if "DSLC_CANN < 9" in line else now[-1])
+        elif line.startswith("#else"):
+            now[-1] = (9,) if now[-1] == (8,) else now[-1]
+        elif line.startswith("#endif"):
+            now.pop()
+        yield re.sub(r"//.*", "", line), now[-1]
+
+
+@pytest.mark.parametrize("path", [*sorted(HERE.glob("*.h")), *sorted(HERE.glob("*.j2")), *GOLDEN], ids=lambda p: p.name)
+def test_every_name_used_is_in_the_table(path: Path) -> None:
+    """Names, members of enumerations, and versions; a name of a version that the table does not give it is one too many."""
+    known = TABLE.names | set(TABLE.data["not_emulated"])
+    for line, cann in versions(path.read_text()):
+        for name, value in re.findall(r"AscendC::(\w+)(?:::(\w+))?", line):
+            if name in ("NAME", "SetAtomic"):            # a macro's parameter, and the part of a name that a template completes
+                continue
+            assert name in known, f"{line}: {name}"
+            assert set(cann) <= set(TABLE.versions(name)), f"{line}: {name} is of CANN {TABLE.versions(name)}"
+            assert not value or value in ENUMS[name]["values"], line
+            if len(cann) == 2:
+                assert name not in TABLE.data["not_emulated"], f"{line}: this goes to the emulator too"
+        if "LocalTensor<T>(P" in line:                   # the constructor at an address
+            assert cann == (9,) == TABLE.versions("InitSocState")
+
+
+def test_functions_of_the_device_headers_run_somewhere() -> None:
+    device = api.device()
+    assert {n for n, d in device.items() if not d.cores} == set()
+    assert device["exp"].cores == {"AIV"} and device["exp"].first == {"float"} and device["multiply"].cores == {"AIC"}
+    assert device["store"].cores == {"AIC", "AIV"} and device["by_element"].first is None
+
+
+# ---------------------------------------------------------------- what the emitter writes
+GENERATED = """
+const auto a = core.tile<{type}, 1, 64, 64>(0);  // 64
+const AscendC::LocalTensor<u8> scratch = core.ub_at<u8>(1024, 2048);
+SetFlag<HardEvent::{pair}>({id});
+WaitFlag<HardEvent::{pair}>({id});
+PipeBarrier<PIPE_{pipe}>();
+AscendC::{name};
+{call};
+"""
+RIGHT = {"type": "f32", "pair": "MTE2_V", "id": "2 + turn", "pipe": "V", "name": "SetAtomicAdd<f32>()", "call": "exp(a, a)"}
+
+
+def test_a_right_source_passes() -> None:
+    api.check(GENERATED.format(**RIGHT), "AIV", "kernel")
+    for path in GOLDEN:
+        cube, *vector = re.split(r"// The vector cores.*", path.read_text().split('extern "C"')[0])
+        api.check(cube, "AIC", path.stem)
+        api.check("".join(vector), "AIV", path.stem)
+
+
+@pytest.mark.parametrize(("change", "said"), [
+    ({"name": "Frobnicate()"}, r"AscendC::Frobnicate: found a name that is not in the table"),
+    ({"name": "SetAtomicAdd<u32>()"}, r"AscendC::SetAtomicAdd: found u32, expected bfloat16_t, float, half, int16_t, int32_t, int8_t"),
+    ({"name": "Mmad(a, b, c, d)"}, r"AscendC::Mmad: found a call on AIV, expected one on AIC"),
+    ({"name": "TPosition::A1"}, r"AscendC::TPosition: found A1 on AIV, expected VECIN"),
+    ({"name": "RoundMode::CAST_UP"}, r"AscendC::RoundMode: found CAST_UP, expected CAST_NONE, CAST_RINT"),
+    ({"name": "TPipe pipe"}, r"AscendC::TPipe: found a name that is not in the table"),
+    ({"pair": "M_FIX"}, r"SetFlag<HardEvent::M_FIX>: found a pair that AIV lacks, expected MTE2_V"),
+    ({"id": "6"}, r"SetFlag: found the event number 6, expected 0 to 5"),
+    ({"id": "5 + turn2"}, r"SetFlag: found the event number 6, expected 0 to 5"),
+    ({"pipe": "M"}, r"PipeBarrier: found PIPE_M, expected V, MTE2, MTE3"),
+    ({"pipe": "S"}, r"PipeBarrier: found PIPE_S"),
+    ({"type": "f16"}, r"exp: found half, expected float"),
+    ({"type": "wide"}, r"LocalTensor: found wide, expected half"),
+    ({"call": "multiply<false, true>(l0, a, a, a, true)"}, r"multiply: found a call on AIV, expected one on AIC"),
+    ({"call": "a.at.GetBuffer(0)"}, r"a tensor's GetBuffer: found a member that is not in the table"),
+    ({"call": "Ring<f32, 1, 64, 2, 5> ring0(rings, 0)"}, r"CrossCoreSetFlag: found the flag 11, expected 0 to 10")], ids=lambda x: str(x)[:40])
+def test_a_wrong_source_does_not(change: dict[str, str], said: str) -> None:
+    with pytest.raises(IllegalCall, match=said) as caught:
+        api.check(GENERATED.format(**{**RIGHT, **change}), "AIV", "kernel")
+    assert "kernel, on AIV, '" in str(caught.value)
+
+
+@pytest.mark.parametrize(("text", "said"), [
+    ("exp(a, b);", None), ("add(a, b, c, scratch);", "add: found a call on AIC, expected one on AIV"), ("AscendC::Add(a, b, c, 8);", "found a call on AIC"),
+    ("const auto a = core.tile<f32, 1, 8, 8>(0);", "a tile in UB on AIC"), ("SetFlag<HardEvent::V_MTE3>(0);", "a pair that AIC lacks")])
+def test_a_cube_body_has_no_vector_calls(text: str, said: str | None) -> None:
+    """But for scalars, whose functions may have a tile function's name."""
+    if said is None:
+        return api.check(text, "AIC", "kernel") if "exp" in api.scalar_functions() else None
+    with pytest.raises(IllegalCall, match=said):
+        api.check(text, "AIC", "kernel")
+
+
+def test_the_emitter_checks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every kernel's text goes through the check, unit by unit."""
+    narrow = widened(lambda data: data["cores"]["AIC"].update(pairs=["MTE2_MTE1"]))
+    softmax.source("ascend:910b", T=tile.f32)
+    monkeypatch.setattr(api, "table", lambda: narrow)
+    softmax.source("ascend:910b", T=tile.f32)
+    with pytest.raises(IllegalCall, match="gemm, on AIC"):
+        gemm.source("ascend:910b", T=tile.f16, U=tile.f16)

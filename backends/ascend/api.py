@@ -100,7 +100,8 @@ class Table:
 
     def versions(self, name: str) -> tuple[int, ...]:
         """The major versions of CANN that have a name; a class's are its own, whatever its constructors'."""
-        row = next((self.data[part][name] for part in ("classes", "functions", "structs", "not_emulated") if name in self.data[part]), {})
+        parts = ("classes", "functions", "structs", "not_emulated")
+        row: Mapping[str, Any] = next((self.data[part][name] for part in parts if name in self.data[part]), {})
         return tuple(row.get("cann", (8, 9)))
 
     def cores(self, name: str) -> frozenset[str]:
@@ -167,7 +168,7 @@ def _cores(name: str, of: str | None) -> frozenset[str]:
     api = table()
     if name in ("SetFlag", "WaitFlag") and of in api.data["enums"]["HardEvent"]["values"]:
         return frozenset(core for core, row in api.data["cores"].items() if of in row["pairs"])
-    if name == "PipeBarrier" and of in api.data["enums"]["pipe_t"]["values"] and of != "PIPE_ALL":
+    if name == "PipeBarrier" and of and of in api.data["enums"]["pipe_t"]["values"] and of != "PIPE_ALL":
         return frozenset(core for core, row in api.data["cores"].items() if of[5:] in row["pipes"])
     return api.cores(name)
 
