@@ -95,14 +95,18 @@ def swapped(argument: str) -> list[str]:
 def shapes(name: str, form: Form) -> Iterator[Call]:
     """A right call with one thing wrong: an argument's kind, the number of arguments, a template argument."""
     right = call(name, form, form.combinations[0])
+
+    def given(*args: str) -> Call:
+        return call(name, form, {}, template=right.template, args=args)
     own = 1 if "." in name else 0                       # a member's object stays
     for n, argument in list(enumerate(right.args))[own:]:
-        yield from (call(name, form, {}, template=right.template, args=(*right.args[:n], other, *right.args[n + 1:])) for other in swapped(argument))
-        if argument in DTYPES and form.args[n].startswith("T "):        # a scalar has the tensor's own type: nothing is converted to what T was deduced as
-            yield from (call(name, form, {}, template=right.template, args=(*right.args[:n], other, *right.args[n + 1:])) for other in ("float", "int32_t", "half"))
+        others = swapped(argument)
+        if form.args[n].startswith("T "):               # a scalar has the tensor's own type: nothing is converted to what T was deduced as
+            others += [dtype for dtype in ("float", "int32_t", "half") if dtype != argument]
+        yield from (given(*right.args[:n], other, *right.args[n + 1:]) for other in others)
     if len(right.args) > own:
-        yield call(name, form, {}, template=right.template, args=right.args[:-1])
-    yield call(name, form, {}, template=right.template, args=(*right.args, "DataCopyParams"))
+        yield given(*right.args[:-1])
+    yield given(*right.args, "DataCopyParams")
     for n, kind in enumerate(right.template):
         if kind in ENUMS:
             other = "CMPMODE" if kind != "CMPMODE" else "RoundMode"
