@@ -10,7 +10,7 @@ static Nd2NzParams rows() {
 // Each vector core writes 8 of 16 rows of b.
 static void vector_half(GM_ADDR b) {
     auto x = ub<half>(0, 128);
-    Duplicate(x, 1.0f, 128);
+    Duplicate(x, (half)1.0f, 128);
     PASS(V_MTE3, 0);
     DataCopy(global<half>(b)[GetSubBlockIdx() * 128], x, 128);
 }
