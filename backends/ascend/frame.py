@@ -10,13 +10,14 @@ from dslc.render import FIRST_SITE, LAST, Scope
 from dslc.runtime.abi import Field, fields
 
 from ..common.arguments import coordinate, launcher_of, locals_of, member, member_names, needed, used, word
-from . import cube, synchronise
+from . import api, cube, synchronise
 from . import split as units
 from .describe import Unit
 from .limits import BLOCK, L0A_BYTES
 
 CORES = {"vector": ("KERNEL_TYPE_AIV_ONLY", "vector_cores"), "cube": ("KERNEL_TYPE_AIC_ONLY", "ai_cores"), "mixed": ("KERNEL_TYPE_MIX_AIC_1_2", "ai_cores")}
 SIDES = {"vector": ("vector",), "cube": ("cube",), "mixed": ("cube", "vector")}
+CORE = {"vector": "AIV", "cube": "AIC"}
 SAYS = {"vector": "The vector cores: tiles in UB.", "cube": "The cube core: operands in L1, sums in L0C."}
 
 
@@ -106,6 +107,7 @@ def _unit(kernel: Kernel, scope: Scope, side: str, mixed: bool, given: list[dict
     sub = here.name(grid.results[-1]) if mixed else ""
     texts = [before, start, body, end, opening, closing, *extents, *(c["value"] for c in coordinates)]
     text = "\n".join(texts)
+    api.check(text, CORE[side], kernel.name)
     locals_, passed = [], []
     for g in given:
         if not word(g["own"], text):
@@ -121,7 +123,7 @@ def _unit(kernel: Kernel, scope: Scope, side: str, mixed: bool, given: list[dict
     region, size = kernel.attr("scratch") or (0, BLOCK)
     vector = side == "vector"
     counters = [f"i32 {name} = 0;" for name in here.counters if word(name, body)]
-    return {"unit": side, "core": "AIV" if vector else "AIC", "says": SAYS[side], "locals": "\n".join(locals_), "prologue": before,
+    return {"unit": side, "core": CORE[side], "says": SAYS[side], "locals": "\n".join(locals_), "prologue": before,
             "ub": kernel.attr("ub_bytes", 0) if vector else 0, "l1": 0 if vector else kernel.attr("l1_bytes", 0), "l0": 0 if vector else L0A_BYTES,
             "l0c": 0 if vector else kernel.attr("l0c_bytes", 0), "scratch": str(region) if word("scratch", body) and vector else "", "scratch_bytes": size,
             "sub": sub if sub and word(sub, text) else "", "first": "\n".join(t for t in (opening, *counters, start) if t),

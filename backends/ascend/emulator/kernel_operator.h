@@ -115,7 +115,7 @@ template <class T> struct LocalTensor {
         dslc_emulator::scalar("GetValue", at + (size_t)i * sizeof(T), sizeof(T), false);
         return data()[i];
     }
-    template <class S> void SetValue(uint32_t i, S value) const {
+    template <class S> requires std::is_constructible_v<T, S> void SetValue(uint32_t i, S value) const {
         const T element = (T)value;
         if (i >= count) wrong("out of bounds", "SetValue(%u) of a tensor of %u elements", i, count);
         dslc_emulator::scalar("SetValue", at + (size_t)i * sizeof(T), sizeof(T), true);
@@ -370,11 +370,14 @@ struct LoadData2DParams {
     int32_t addrMode = 0;
 };
 constexpr int64_t fractal = 512;                             // bytes: 16 rows of 32
-template <class T> void LoadData(const LocalTensor<T> &to, const LocalTensor<T> &from, const LoadData2DParams &p) {
+// int4b_t, which the chip loads too, is not emulated here.
+template <class T> requires moved<T> void LoadData(const LocalTensor<T> &to, const LocalTensor<T> &from, const LoadData2DParams &p) {
     within("repeatTimes", p.repeatTimes, 1, 255);
     within("startIndex", p.startIndex, 0, 65535);
     within("srcStride", p.srcStride, 0, 65535);
     within("dstGap", p.dstGap, 0, 65535);
+    within("sid", p.sid, 0, 0);
+    within("addrMode", p.addrMode, 0, 1);
     if (p.ifTranspose && sizeof(T) != 2) wrong("range", "LoadData: ifTranspose is for types of 16 bits");
     if (((uintptr_t)to.at % 512) || ((uintptr_t)from.at % 32)) wrong("alignment", "LoadData: fractals begin at multiples of 512 bytes in L0 and of 32 in L1");
     if (to.position != TPosition::A2 && to.position != TPosition::B2) wrong("path", "LoadData goes to L0A or L0B");
@@ -393,8 +396,14 @@ template <class T> void LoadData(const LocalTensor<T> &to, const LocalTensor<T> 
 }
 struct LoadData2dTransposeParams { int32_t startIndex = 0, repeatTimes = 0, srcStride = 0, dstGap = 0, dstFracGap = 0, addrMode = 0; };
 // Squares: two fractals of 16 x 32 bytes one below the other (8-bit types) or beside each other (32-bit types), or one (16-bit types), transposed.
-template <class T> void LoadDataWithTranspose(const LocalTensor<T> &to, const LocalTensor<T> &from, const LoadData2dTransposeParams &p) {
+template <class T> requires (moved<T> && !std::is_same_v<T, int16_t> && !std::is_same_v<T, uint16_t>)
+void LoadDataWithTranspose(const LocalTensor<T> &to, const LocalTensor<T> &from, const LoadData2dTransposeParams &p) {
     within("repeatTimes", p.repeatTimes, 1, 255);
+    within("startIndex", p.startIndex, 0, 65535);
+    within("srcStride", p.srcStride, 0, 65535);
+    within("dstGap", p.dstGap, 0, 65535);
+    within("dstFracGap", p.dstFracGap, 0, 65535);
+    within("addrMode", p.addrMode, 0, 1);
     constexpr int c0 = 32 / (int)sizeof(T), parts = sizeof(T) == 2 ? 1 : 2;
     Runs reads, writes;
     for (int64_t r = 0; r < p.repeatTimes; ++r) {
@@ -480,6 +489,10 @@ void Fixpipe(const GlobalTensor<T> &to, const LocalTensor<U> &c, const FixpipePa
     if (p.ndNum != 1 || p.unitFlag || p.isChannelSplit || p.deqScalar) wrong("range", "Fixpipe: a mode that is not emulated");
     within("nSize", p.nSize, 1, 4095);
     within("mSize", p.mSize, 1, 8192);
+    within("srcStride", p.srcStride, 0, 65535);
+    within("dstStride", p.dstStride, 1, 4294967295);
+    within("srcNdStride", p.srcNdStride, 0, 65535);
+    within("dstNdStride", p.dstNdStride, 0, 65535);
     const QuantMode_t needed = std::is_same_v<T, half> ? F322F16 : std::is_same_v<T, bfloat16_t> ? F322BF16 : NoQuant;
     if (p.quantPre != needed) wrong("range", "Fixpipe: quantPre does not fit the type of the result");
     if (c.position != TPosition::CO1) wrong("path", "Fixpipe reads L0C");
@@ -526,6 +539,7 @@ template <class T, class... Some> constexpr bool one_of = (std::is_same_v<T, Som
 template <class T> constexpr bool floats = one_of<T, half, float>;
 template <class T> constexpr bool numbers = one_of<T, half, float, int16_t, int32_t>;
 template <class T> constexpr bool words = one_of<T, int16_t, uint16_t>;
+template <class T> constexpr bool masks = one_of<T, uint8_t, uint16_t, uint32_t, uint64_t>;
 // What an element is computed in: half in float, rounded after the operation; integers wrap.
 template <class T> using Wide = std::conditional_t<std::is_same_v<T, half>, float, std::conditional_t<std::is_integral_v<T>, int64_t, T>>;
 template <class T> T narrow(Wide<T> x) {
@@ -595,10 +609,11 @@ DSLC_UNARY(Abs, floats, fabsf(x))
 DSLC_UNARY(Relu, floats, x > 0 ? x : 0)
 DSLC_UNARY(Not, words, ~x)
 
+// A scalar has the elements' type: T is deduced of both.
 #define DSLC_WITH_SCALAR(NAME, TYPES, EXPRESSION)                                                                                                               \
-    template <class T, class S> requires TYPES<T> void NAME(const LocalTensor<T> &d, const LocalTensor<T> &a, const S &scalar, const int32_t &n) {             \
+    template <class T> requires TYPES<T> void NAME(const LocalTensor<T> &d, const LocalTensor<T> &a, const T &scalar, const int32_t &n) {                      \
         if (n <= 0) return;                                                                                                                                    \
-        const T given = (T)scalar;                                                                                                                             \
+        const T given = scalar;                                                                                                                                \
         vector_instruction(#NAME, {vector(a, n)}, {vector(d, n)}, [=] {                                                                                        \
             for (int32_t i = 0; i < n; ++i) {                                                                                                                  \
                 const Wide<T> x = (Wide<T>)a.data()[i], y = (Wide<T>)given;                                                                                    \
@@ -606,9 +621,9 @@ DSLC_UNARY(Not, words, ~x)
             }                                                                                                                                                  \
         });                                                                                                                                                    \
     }                                                                                                                                                          \
-    template <class T, class S> requires TYPES<T>                                                                                                              \
-    void NAME(const LocalTensor<T> &d, const LocalTensor<T> &a, const S &scalar, uint64_t mask, int32_t repeats, const UnaryRepeatParams &p) {                 \
-        const T given = (T)scalar;                                                                                                                             \
+    template <class T> requires TYPES<T>                                                                                                                       \
+    void NAME(const LocalTensor<T> &d, const LocalTensor<T> &a, const T &scalar, uint64_t mask, int32_t repeats, const UnaryRepeatParams &p) {                 \
+        const T given = scalar;                                                                                                                                \
         vector_instruction(#NAME, repeated(a, (int64_t)mask, repeats, p.srcBlkStride, p.srcRepStride), repeated(d, (int64_t)mask, repeats, p.dstBlkStride, p.dstRepStride), [=] { \
             for (int r = 0; r < repeats; ++r)                                                                                                                  \
                 for (int e = 0; e < (int)mask; ++e) {                                                                                                          \
@@ -624,33 +639,35 @@ DSLC_WITH_SCALAR(Mins, numbers, lesser(x, y))
 template <class T> constexpr bool shifted = one_of<T, int16_t, uint16_t, int32_t, uint32_t>;
 DSLC_WITH_SCALAR(ShiftLeft, shifted, (int64_t)((uint64_t)x << y))
 DSLC_WITH_SCALAR(ShiftRight, shifted, x >> y)
-template <class T, class S> requires floats<T> void Axpy(const LocalTensor<T> &d, const LocalTensor<T> &a, const S &scalar, const int32_t &n) {
-    const T given = (T)scalar;
+template <class T> requires floats<T> void Axpy(const LocalTensor<T> &d, const LocalTensor<T> &a, const T &scalar, const int32_t &n) {
+    const T given = scalar;
     vector_instruction("Axpy", {vector(a, n), vector(d, n)}, {vector(d, n)}, [=] {
         for (int32_t i = 0; i < n; ++i) d.data()[i] = (T)((float)d.data()[i] + (float)given * (float)a.data()[i]);
     });
 }
 
 template <class T> constexpr bool duplicated = one_of<T, half, bfloat16_t, int16_t, uint16_t, int32_t, uint32_t, float>;
-template <class T, class S> requires duplicated<T> void Duplicate(const LocalTensor<T> &d, const S &scalar, const int32_t &n) {
+template <class T> requires duplicated<T> void Duplicate(const LocalTensor<T> &d, const T &scalar, const int32_t &n) {
     if (n <= 0) return;
-    const T given = (T)scalar;
+    const T given = scalar;
     vector_instruction("Duplicate", {}, {vector(d, n)}, [=] { for (int32_t i = 0; i < n; ++i) d.data()[i] = given; });
 }
-template <class T, class S> requires duplicated<T> void Duplicate(const LocalTensor<T> &d, const S &scalar, uint64_t mask, int32_t repeats, int32_t block, int32_t repeat) {
-    const T given = (T)scalar;
+template <class T> requires duplicated<T> void Duplicate(const LocalTensor<T> &d, const T &scalar, uint64_t mask, int32_t repeats, int32_t block, int32_t repeat) {
+    const T given = scalar;
     vector_instruction("Duplicate", {}, repeated(d, (int64_t)mask, repeats, block, repeat), [=] {
         for (int r = 0; r < repeats; ++r)
             for (int e = 0; e < (int)mask; ++e) d.data()[element<T>(e, block, repeat, r)] = given;
     });
 }
-template <class T, class S> requires numbers<T> void CreateVecIndex(const LocalTensor<T> &d, const S &first, uint32_t n) {
-    vector_instruction("CreateVecIndex", {}, {vector(d, n)}, [=] { for (uint32_t i = 0; i < n; ++i) d.data()[i] = (T)((Wide<T>)(T)first + (Wide<T>)i); });
+template <class T> requires numbers<T> void CreateVecIndex(const LocalTensor<T> &d, const T &first, uint32_t n) {
+    vector_instruction("CreateVecIndex", {}, {vector(d, n)}, [=] { for (uint32_t i = 0; i < n; ++i) d.data()[i] = (T)((Wide<T>)first + (Wide<T>)i); });
 }
 // Each of 8 elements to a block of its own.
 template <class T> constexpr bool two_or_four = sizeof(T) == 2 || sizeof(T) == 4;
 template <class T> requires two_or_four<T> void Brcb(const LocalTensor<T> &d, const LocalTensor<T> &a, int32_t repeats, const BrcbRepeatParams &p) {
-    within("repeatTime", repeats, 1, 255);
+    within("repeatTime", repeats, 0, 255);
+    within("dstBlkStride", p.dstBlkStride, 0, 65535);
+    within("dstRepStride", p.dstRepStride, 0, 65535);
     constexpr int per = 32 / (int)sizeof(T);
     Runs writes;
     for (int r = 0; r < repeats; ++r)
@@ -698,7 +715,7 @@ inline void Compare(const LocalTensor<uint8_t> &d, const LocalTensor<int32_t> &a
 template <class T> requires floats<T> void CompareScalar(const LocalTensor<uint8_t> &d, const LocalTensor<T> &a, T scalar, CMPMODE mode, uint32_t n) {
     compare<T>("CompareScalar", d, {vector(a, n)}, n, [=](uint32_t i) { return compared(mode, (float)a.data()[i], (float)scalar); });
 }
-template <class T, class U> requires floats<T>
+template <class T, class U> requires (floats<T> && masks<U>)
 void Select(const LocalTensor<T> &d, const LocalTensor<U> &mask, const LocalTensor<T> &a, const LocalTensor<T> &b, SELMODE mode, uint32_t n) {
     if (mode != SELMODE::VSEL_TENSOR_TENSOR_MODE) wrong("range", "Select of two tensors is VSEL_TENSOR_TENSOR_MODE");
     const LocalTensor<uint8_t> bits = mask.template ReinterpretCast<uint8_t>();
@@ -706,7 +723,8 @@ void Select(const LocalTensor<T> &d, const LocalTensor<U> &mask, const LocalTens
         for (uint32_t i = 0; i < n; ++i) memcpy(d.data() + i, (bits.data()[i / 8] >> i % 8 & 1 ? a : b).data() + i, sizeof(T));
     });
 }
-template <class T, class U> requires floats<T> void Select(const LocalTensor<T> &d, const LocalTensor<U> &mask, const LocalTensor<T> &a, T scalar, SELMODE mode, uint32_t n) {
+template <class T, class U> requires (floats<T> && masks<U>)
+void Select(const LocalTensor<T> &d, const LocalTensor<U> &mask, const LocalTensor<T> &a, T scalar, SELMODE mode, uint32_t n) {
     if (mode != SELMODE::VSEL_TENSOR_SCALAR_MODE) wrong("range", "Select of a tensor and a scalar is VSEL_TENSOR_SCALAR_MODE");
     const LocalTensor<uint8_t> bits = mask.template ReinterpretCast<uint8_t>();
     vector_instruction("Select", {vector(bits, (n + 7) / 8), vector(a, n)}, {vector(d, n)}, [=] {
@@ -748,6 +766,13 @@ template <class D, class S> constexpr bool converts =
     : std::is_same_v<S, int16_t> ? one_of<D, half, float>
     : std::is_same_v<S, int64_t> ? one_of<D, int32_t, float>
                                  : (one_of<S, int8_t, uint8_t> || std::is_same_v<S, int4b_t>) && std::is_same_v<D, half>;
+// The modes of a pair (the same table): CAST_NONE where nothing is rounded, the five directions elsewhere, where some take CAST_NONE as well.
+template <class D, class S> constexpr bool rounds(RoundMode mode) {
+    constexpr bool exact = (std::is_integral_v<D> && std::is_integral_v<S>) || one_of<S, int4b_t, int8_t, uint8_t> || (std::is_same_v<D, float> && one_of<S, half, bfloat16_t, int16_t>);
+    constexpr bool either = std::is_same_v<D, half> ? one_of<S, float, int16_t> : std::is_same_v<S, half> ? one_of<D, int8_t, uint8_t, int4b_t>
+                                                                                                       : std::is_same_v<D, float> && std::is_same_v<S, int32_t>;
+    return mode == RoundMode::CAST_NONE ? exact || either : mode == RoundMode::CAST_ODD ? std::is_same_v<D, half> && std::is_same_v<S, float> : !exact;
+}
 template <class D, class S> D converted(S x, RoundMode mode) {
     if constexpr (std::is_integral_v<D> && std::is_integral_v<S>) {
         const int64_t wide = (int64_t)x, low = -(int64_t(1) << (8 * sizeof(D) - 1)), high = ~low;
@@ -758,9 +783,9 @@ template <class D, class S> D converted(S x, RoundMode mode) {
     else return (D)(float)x;
 }
 template <class D, class S> requires converts<D, S> void Cast(const LocalTensor<D> &d, const LocalTensor<S> &a, const RoundMode &mode, uint32_t n) {
+    if (!rounds<D, S>(mode)) wrong("range", "Cast: the mode %d is none of this pair of types", (int)mode);
     if (n == 0) return;
     if constexpr (std::is_same_v<S, int4b_t>) {
-        if (mode != RoundMode::CAST_NONE) wrong("range", "Cast of int4b_t to half: CAST_NONE only");
         vector_instruction("Cast", {vector(a, (n + 1) / 2)}, {vector(d, n)}, [=] {
             for (uint32_t i = 0; i < n; ++i) d.data()[i] = half((float)(((uint8_t)a.data()[i / 2].two >> i % 2 * 4 & 15 ^ 8) - 8));
         });
@@ -785,6 +810,7 @@ template <class D, class S> requires converts<D, S> void Cast(const LocalTensor<
 // One number for each repeat. Sums go pair by pair.
 template <class T> requires floats<T>
 void WholeReduceSum(const LocalTensor<T> &d, const LocalTensor<T> &a, int32_t mask, int32_t repeats, int32_t to, int32_t block, int32_t repeat) {
+    within("dstRepStride", to, 0, 65535);
     Runs writes;
     for (int r = 0; r < repeats; ++r) writes.push_back({(uint8_t *)(d.data() + (int64_t)r * to), (int64_t)sizeof(T)});
     vector_instruction("WholeReduceSum", repeated(a, mask, repeats, block, repeat), writes, [=] {
@@ -800,6 +826,7 @@ void WholeReduceSum(const LocalTensor<T> &d, const LocalTensor<T> &a, int32_t ma
 template <class T, class F>
 void whole_reduce(const char *api, const LocalTensor<T> &d, const LocalTensor<T> &a, int32_t mask, int32_t repeats, int32_t to, int32_t block, int32_t repeat, ReduceOrder order, F better) {
     if (order != ReduceOrder::ORDER_ONLY_VALUE && order != ReduceOrder::ORDER_VALUE_INDEX) wrong("range", "%s: this order is not emulated", api);
+    within("dstRepStride", to, 0, 65535);
     const int each = order == ReduceOrder::ORDER_ONLY_VALUE ? 1 : 2;
     Runs writes;
     for (int r = 0; r < repeats; ++r) writes.push_back({(uint8_t *)(d.data() + (int64_t)r * to * each), each * (int64_t)sizeof(T)});

@@ -10,7 +10,7 @@ static Nd2NzParams rows() {
 // Each vector core writes 8 of 16 rows of b.
 static void vector_half(GM_ADDR b) {
     auto x = ub<half>(0, 128);
-    Duplicate(x, 1.0f, 128);
+    Duplicate(x, (half)1.0f, 128);
     PASS(V_MTE3, 0);
     DataCopy(global<half>(b)[GetSubBlockIdx() * 128], x, 128);
 }
@@ -31,7 +31,7 @@ KERNEL(right_crossing) {
 KERNEL(no_flag_between_cores) {
     if (ASCEND_IS_AIV) {
         auto x = ub<half>(0, 256);
-        Duplicate(x, 1.0f, 256);
+        Duplicate(x, (half)1.0f, 256);
         PASS(V_MTE3, 0);
         if (GetSubBlockIdx() == 0) DataCopy(global<half>(c), x, 256);  // expect race
     } else DataCopy(l1<half>(0, 256), global<half>(c), rows());  // expect race
@@ -39,7 +39,7 @@ KERNEL(no_flag_between_cores) {
 KERNEL(overwritten_before_it_is_read) {
     if (ASCEND_IS_AIV) {
         auto x = ub<half>(0, 256);
-        Duplicate(x, 1.0f, 256);
+        Duplicate(x, (half)1.0f, 256);
         PASS(V_MTE3, 0);
         if (GetSubBlockIdx() == 0) DataCopy(global<half>(c), x, 256);
         CrossCoreSetFlag<2, PIPE_MTE3>(0);
@@ -53,7 +53,7 @@ KERNEL(overwritten_before_it_is_read) {
 KERNEL(set_by_another_pipe_than_writes) {
     if (ASCEND_IS_AIV) {
         auto x = ub<half>(0, 256);
-        Duplicate(x, 1.0f, 256);
+        Duplicate(x, (half)1.0f, 256);
         PASS(V_MTE3, 0);
         if (GetSubBlockIdx() == 0) DataCopy(global<half>(c), x, 256);  // expect race
         CrossCoreSetFlag<2, PIPE_V>(0);
