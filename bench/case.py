@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from math import sqrt
 from typing import Any
 
 BYTES = {"f64": 8, "f32": 4, "bf16": 2, "f16": 2, "i32": 4, "i8": 1, "u8": 1}
@@ -55,17 +56,20 @@ class Case:
         return (self.ours, *self.peers)
 
     def tolerance(self) -> float:
-        """The largest difference of two right results, in units of the result's root mean square.
+        """The largest difference of two right results, as a part of the root mean square of the result and the value itself.
 
         Each sum of `depth` products of f32 is within depth 2^-23 sum |a||b| of the exact one, and sum |a||b| is some sqrt(depth) of the root mean square
         for random signs; narrow operands and results are rounded once each to `dtype`, which a value of six times the root mean square shows six times.
+        Attention's weights are each within 2^-18 and the part 2^-21 of the largest score (below 8) of themselves, so a value of sum w |v| within 2^-17.
         A centre is the mean of N / K rows; a few of them may lie as near to another centre, as far as f32 can tell.
         """
         if self.kind == "kmeans":
             return 32.0 * self.sizes["K"] / self.sizes["N"]
-        depth = self.sizes.get("K", self.sizes.get("N", 1)) if self.kind in ("gemm", "w4a16") else self.sizes.get("S", self.sizes.get("N", 1))
-        narrow = {"bf16": 2.0 ** -8, "f16": 2.0 ** -11}.get(self.dtype, 0.0)
-        return float(depth ** 1.5 * 2.0 ** -23 + 12 * narrow + 2.0 ** -18)
+        narrow: float = 12 * {"bf16": 2.0 ** -8, "f16": 2.0 ** -11}.get(self.dtype, 0.0)
+        if self.kind in ("attention", "decode"):
+            return narrow + 2.0 ** -16 * sqrt(self.sizes.get("S", self.sizes.get("KV", 1)))
+        depth = self.sizes["K"] if self.kind in ("gemm", "w4a16") else self.sizes["N"] if self.kind in ("rows", "hadamard") else 1
+        return narrow + depth * sqrt(depth) * 2.0 ** -23 + 2.0 ** -18
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -43,7 +43,7 @@ def decode(kv: int = 8192, d: int = 128, h: int = 32, g: int = 8, dtype: str = "
     """One query for each of H heads over KV keys of G heads; keys and values come from memory."""
     cache = 2 * kv * g * d * BYTES[dtype]
     return Case("decode", f"decode {dtype} KV={kv} D={d} heads {h}/{g}", "decode", {"KV": kv, "D": d, "H": h, "G": g}, dtype,
-                ("torch", "torch:folded", "ggml"), 4.0 * h * kv * d, float(cache), dtype, "read", cold=cache)
+                ("torch", "torch:folded", "torch:unlocked", "ggml"), 4.0 * h * kv * d, float(cache), dtype, "read", cold=cache)
 
 
 def kmeans(n: int = 200_000, d: int = 128, k: int = 1024) -> Case:
@@ -69,7 +69,7 @@ def stream(op: str = "triad", n: int = 1 << 26, streaming: int = 0) -> Case:
     """STREAM in f64; arrays counted once each, as STREAM counts.  streaming: stores that pass the caches by."""
     arrays = 2 if op in ("copy", "scale") else 3
     return Case("stream", f"stream {op} f64 N={n}{' streaming stores' if streaming else ''}", "stream", {"N": n}, "f64",
-                ("c:streaming",) if streaming else ("c", "torch"), 0.0, 8.0 * arrays * n, "", "c:streaming" if streaming else "copy",
+                ("c:streaming",) if streaming else ("c", "torch"), 0.0, 8.0 * arrays * n, "", "copy:streaming" if streaming else "copy",
                 {"op": op}, ours="dslc:streaming" if streaming else "dslc")
 
 

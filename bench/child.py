@@ -44,6 +44,8 @@ class Contestant:
         library, _, variant = name.partition(":")
         if library == LIMITS:
             return [import_module("dslc.bench.peers.with_c").limit(case, variant)]
+        if not PEERS[name].module:
+            raise NoKernel("not connected")
         calls = import_module(f"dslc.bench.peers.{PEERS[name].module}").CALLS
         make: Callable[[Case, data.Arrays], Ready] | None = calls.get(case.kind, {}).get(variant)
         if make is None:
@@ -94,8 +96,8 @@ def answer(name: str, request: dict[str, Any], now: list[Contestant]) -> dict[st
         return {"released": True}
     try:
         now.append(Contestant(name, Case.from_json(request["prepare"])))
-    except NoKernel:
-        return {"missing": "no kernel"}
+    except NoKernel as error:
+        return {"missing": str(error) or "no kernel"}
     except ImportError as error:
         return {"missing": f"not installed ({error.name})" if error.name else f"cannot be loaded: {error}"}
     made = now[0]

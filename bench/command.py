@@ -12,9 +12,12 @@ from dslc.errors import check
 from dslc.runtime.deferred import deferred
 
 if TYPE_CHECKING:
-    from . import cases, contest, peers, plot, table
+    from dslc.runtime import library, trial
+
+    from . import cases, contest, peers, plot, table, tune, verdict
 else:
-    cases, contest, peers, plot, table = (deferred(f"dslc.bench.{n}") for n in ("cases", "contest", "peers", "plot", "table"))
+    cases, contest, peers, plot, table, tune, verdict = (deferred(f"dslc.bench.{n}") for n in ("cases", "contest", "peers", "plot", "table", "tune", "verdict"))
+    library, trial = deferred("dslc.runtime.library"), deferred("dslc.runtime.trial")
 
 Sizes = Callable[[list[str]], dict[str, int]]
 Tell = Callable[[str], None]
@@ -53,7 +56,7 @@ def bench(a: argparse.Namespace, sizes: Sizes, tell: Tell) -> int:
         print(text) if a.json == "-" else Path(a.json).write_text(text + "\n")
     if a.plot:
         plot.write(results, a.plot)
-    return int(any(not table.agrees(r, e) for r in results for e in r.entries.values()))
+    return int(any(not verdict.agrees(r, e) for r in results for e in r.entries.values()))
 
 
 def chosen(contestants: tuple[str, ...], words: str | None) -> list[str]:
@@ -65,3 +68,29 @@ def chosen(contestants: tuple[str, ...], words: str | None) -> list[str]:
     unknown = next((w for w in wanted if w not in known), None)
     check(unknown is None, f"there is no peer {unknown!r}", hint=f"known: {', '.join(peers.PEERS)}")
     return [contestants[0], *(n for n in contestants[1:] if n in wanted or n.partition(":")[0] in wanted)]
+
+
+# ---------------------------------------------------------------- tune
+def tune_words(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--seconds", type=float, default=60.0, metavar="N", help="how long to search (default: %(default)g)")
+    p.add_argument("-o", "--output", metavar="FILE", default=os.environ.get("DSLC_SCHEDULES", "schedules.json"),
+                   help="the file of schedules to add to (default: %(default)s, or what DSLC_SCHEDULES names)")
+
+
+def search(a: argparse.Namespace, sizes: Sizes, tell: Tell) -> int:
+    """Search, print, write."""
+    kernel = library.find_kernel(a.kernel)
+    s = trial.setup(kernel, library.read_settings(kernel, a.settings), sizes(a.size))
+    found = tune.tune(kernel, s, a.target, a.seconds, tell)
+    tell("")
+    better = found.best.constants != found.default.constants and found.best.seconds < found.default.seconds
+    row = tune.write(Path(a.output), kernel, s, a.target, found.best.constants) if better else None
+    if a.json:
+        tried = [{"constants": t.constants, "seconds": t.seconds if t.refused == "" else None, "refused": t.refused} for t in found.tried]
+        print(json.dumps({"kernel": kernel.__name__, "default": vars(found.default), "best": vars(found.best), "tried": tried, "row": row}, indent=1))
+        return 0
+    print(f"{kernel.__name__}, {tune.condition(kernel, s)}: {len(found.tried)} tried in {found.seconds:.0f} s")
+    for what, t in (("default", found.default), ("best", found.best)):
+        print(f"  {what:8} {table.seconds(t.seconds):>9}  {found.default.seconds / t.seconds:5.2f} x  {tune.said(t.constants)}")
+    print(f"written to {a.output}; calls find it with DSLC_SCHEDULES={Path(a.output).resolve()}" if row else "the default is best: nothing written")
+    return 0

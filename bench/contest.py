@@ -13,15 +13,17 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from time import perf_counter, sleep
 from types import TracebackType
 from typing import IO, Any
+
+from dslc.runtime.trial import PAUSE_SECONDS
 
 from .case import Case
 from .peers import LIMITS, PEERS
 from .probes import COMPUTE, UNLOCK, built
 
-PAUSE_SECONDS = 0.05     # longer than the idle threads of OpenBLAS spin (2^26 cycles, its THREAD_TIMEOUT)
 TURN_SECONDS = 0.06      # of one turn; a call that takes longer is made once
 ROUNDS = 9
 PATIENCE_SECONDS = 600.0  # for one answer of a child
@@ -58,7 +60,7 @@ class Child:
     """The process of one contestant."""
 
     def __init__(self, name: str, threads: int, processors: Sequence[int]) -> None:
-        self.name, self.errors = name, tempfile.TemporaryFile("w+")
+        self.name, self.errors = name, tempfile.TemporaryFile("w+")  # noqa: SIM115  closed with the process
         before = os.sched_getaffinity(0)
         os.sched_setaffinity(0, processors)                 # which the child inherits before any library counts processors
         try:
@@ -197,9 +199,9 @@ class Contest:
 
 
 def difference(one: Sequence[float], other: Sequence[float]) -> float:
-    """The largest difference of two samples in units of the root mean square of the second; infinite where their lengths differ or one has NaN."""
+    """The largest of |x - y| / (|y| + root mean square of y), x of one sample, y of the other; infinite where their lengths differ or one has NaN."""
     if len(one) != len(other):
         return float("inf")
     size = (sum(x * x for x in other) / len(other)) ** 0.5 or 1.0
-    largest = max(abs(x - y) for x, y in zip(one, other, strict=True)) / size
-    return largest if largest == largest else float("inf")
+    largest = max(abs(x - y) / (abs(y) + size) for x, y in zip(one, other, strict=True))
+    return largest if all(isfinite(x) for x in (*one, *other)) else float("inf")

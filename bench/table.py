@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from dslc.runtime.report import processor
-from dslc.runtime.trial import compiler_of
+from dslc.runtime.trial import PAUSE_SECONDS, compiler_of
 from dslc.runtime.version import RELEASE
 
 from .case import Case
-from .contest import HIDDEN, MEMORY, PAUSE_SECONDS, THREADS, Entry, Result
+from .contest import HIDDEN, MEMORY, THREADS, Entry, Result
 from .peers import LIMITS, PEERS
 from .verdict import agrees, figure, limit, verdicts
 

@@ -25,7 +25,7 @@ def figure(runs: Sequence[float]) -> Figure | None:
     """None without runs."""
     if not runs:
         return None
-    low, _, high = quantiles(runs, n=4) if len(runs) > 1 else (runs[0],) * 3
+    low, _, high = quantiles(runs, n=4, method="inclusive") if len(runs) > 1 else (runs[0],) * 3
     return Figure(median(runs), low, high, min(runs), len(runs))
 
 
@@ -54,7 +54,9 @@ class Verdict:
     def text(self) -> str:
         what = "limit" if self.bar.against == (LIMITS,) else self.best or " ".join(self.bar.against)
         asked = f"{'stretch' if self.bar.stretch else 'bar'} {self.bar.ratio:.2f} x {what}"
-        return f"{asked}, {self.said}" if self.ratio is None else f"{asked}, ours {self.ratio:.2f}, {self.said}{f' (of least times {self.least:.2f})' if self.least else ''}"
+        if self.ratio is None:
+            return f"{asked}, {self.said}"
+        return f"{asked}, ours {self.ratio:.2f}, {self.said}" + (f" (of least times {self.least:.2f})" if self.least else "")
 
 
 def verdict(result: Result, bar: Bar) -> Verdict:

@@ -61,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="dslc", description="Tile kernels, written once in Python, compiled for every target.", epilog=_STATUS)
     parser.add_argument("--version", action="version", version=f"dslc {RELEASE}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for declare in (_run, _build, _check, _inspect, _ops, _opt, _targets, _doctor, _cache, _bench):
+    for declare in (_run, _build, _check, _inspect, _ops, _opt, _targets, _doctor, _cache, _bench, _tune):
         declare(commands)
     return parser
 
@@ -171,6 +171,15 @@ def _bench(commands: Any) -> None:
                  "dslc bench gemm\ndslc bench all --json all.json --plot all.svg\ndslc bench gemm dtype=bf16 --size M=1000,N=777,K=333 --peers torch",
                  lambda a: commands_of_bench.bench(a, sizes, _progress), data=False)
     commands_of_bench.bench_words(p)
+
+
+def _tune(commands: Any) -> None:
+    p = _command(commands, "tune", "search the constants of a kernel for a size, and write a schedule that calls then take",
+                 "dslc tune gemm T=f32 U=f32 --size M=2048,N=2048,K=2048 --seconds 60 -o schedules.json",
+                 lambda a: commands_of_bench.search(a, sizes, _progress))
+    _kernel_words(p)
+    _size_words(p)
+    commands_of_bench.tune_words(p)
 
 
 # ---------------------------------------------------------------- words

@@ -31,7 +31,7 @@ class NoKernel(Exception):
 
 @dataclass(frozen=True)
 class Peer:
-    """A library: its module here, its distribution for the version, more environment variables, and the setting in words."""
+    """A library: its module here ("" while none is written), its distribution for the version, more environment variables, and the setting in words."""
 
     module: str
     distribution: str
@@ -58,7 +58,7 @@ PEERS: Mapping[str, Peer] = {
     "onnxruntime:int8": Peer("with_onnxruntime", "onnxruntime", "activations quantised to 8 bits (accuracy level 4)"),
     "numba": Peer("with_numba", "numba", "parallel loops in the order i, k, j, fastmath"),
     "fht-cpu": Peer("with_fht", "fht_cpu", "out of place"),
-    "ggml": Peer("with_ggml", "llama_cpp_python", "weights q4_0 repacked, activations quantised to 8 bits; attention of f16 keys"),
+    "ggml": Peer("", "llama_cpp_python", "its binding publishes no call for one matrix product: not connected"),
     "c": Peer("with_c", "", "written in C with vector types, own threads"),
     "c:streaming": Peer("with_c", "", "the same with streaming stores"),
 }

@@ -3,10 +3,13 @@ from __future__ import annotations
 
 import os
 import warnings
+from typing import Any
 
 from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits
 
+from ..case import Case
+from ..data import Arrays
 from . import Ready
 
 ITERATIONS = 5
@@ -14,9 +17,9 @@ threadpool_limits(int(os.environ["OMP_NUM_THREADS"]))
 warnings.simplefilter("ignore")
 
 
-def kmeans(case, x):
+def kmeans(case: Case, x: Arrays) -> Ready:
     """What iterations 2 to 6 of a fit take, over 5: set-up, first touch and the last labelling cancel."""
-    def fit(iterations):
+    def fit(iterations: int) -> Any:
         done = KMeans(case.sizes["K"], init=x["centres"], n_init=1, max_iter=iterations, tol=0.0, algorithm="lloyd", copy_x=False).fit(x["x"])
         if done.n_iter_ != iterations:
             raise ValueError(f"converged after {done.n_iter_} iterations of {iterations}")

@@ -2,7 +2,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from time import perf_counter
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -10,33 +12,35 @@ import torch
 import torch.nn.functional as F
 from dslc.kernels.quantised_gemm import unpack_gptq
 
+from ..case import Case
+from ..data import Arrays
 from . import Ready
 
 torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 torch.set_grad_enabled(False)
 
 
-def tensor(x):
+def tensor(x: Any) -> Any:
     """A tensor over the memory of a numpy array."""
     return torch.from_numpy(x.view(np.uint16)).view(torch.bfloat16) if x.dtype == ml_dtypes.bfloat16 else torch.from_numpy(x)
 
 
-def array(x):
+def array(x: Any) -> Any:
     """A numpy array over the memory of a tensor."""
     return x.view(torch.uint16).numpy().view(ml_dtypes.bfloat16) if x.dtype == torch.bfloat16 else x.numpy()
 
 
-def kept(function, shown=lambda y: y, **more):
+def kept(function: Callable[[], Any], shown: Callable[[Any], Any] = lambda y: y, **more: Any) -> Ready:
     """`function` with its last result kept, as a user keeps it; `shown` brings it into the form of the case."""
-    last = [None]
+    last: list[Any] = [None]
 
-    def call():
+    def call() -> None:
         last[0] = function()
     return Ready(call, lambda: array(shown(last[0])), **more)
 
 
 # ---------------------------------------------------------------- products
-def gemm(case, x):
+def gemm(case: Case, x: Arrays) -> Ready:
     a, b = tensor(x["a"]), tensor(x["b"])
     out = torch.empty((case.sizes["M"], case.sizes["N"]), dtype=torch.int32 if case.dtype == "i8" else a.dtype)
     if case.dtype == "i8":
@@ -44,12 +48,12 @@ def gemm(case, x):
     return Ready(lambda: torch.mm(a, b, out=out), lambda: array(out))
 
 
-def linear(case, x):
+def linear(case: Case, x: Arrays) -> Ready:
     a, weight = tensor(x["a"]), tensor(x["b"]).T.contiguous()
     return kept(lambda: F.linear(a, weight))
 
 
-def packed(case, x):
+def packed(case: Case, x: Arrays) -> Ready:
     a, weight = tensor(x["a"]), tensor(x["b"]).T.contiguous()
     if case.dtype == "i8":
         return packed_int8(a, weight)
@@ -59,7 +63,7 @@ def packed(case, x):
     return kept(lambda: torch.ops.mkldnn._linear_pointwise(a, form, None, "none", [], ""), preparation=seconds)
 
 
-def packed_int8(a, weight):
+def packed_int8(a: Any, weight: Any) -> Ready:
     """oneDNN takes unsigned rows; weights signed, result f32 without requantisation: the same product with a shifted first operand."""
     unsigned, scale = (a.to(torch.int16) + 128).to(torch.uint8), torch.ones(weight.shape[0])
     start = perf_counter()
@@ -71,29 +75,29 @@ def packed_int8(a, weight):
 
 
 # ---------------------------------------------------------------- attention
-def attention(case, x):
+def attention(case: Case, x: Arrays) -> Ready:
     q, k, v = (tensor(x[n]) for n in "qkv")
     return kept(lambda: F.scaled_dot_product_attention(q, k, v, is_causal=case.options["causal"]))
 
 
-def decode(case, x):
+def decode(case: Case, x: Arrays) -> Ready:
     q, k, v = (tensor(x[n]) for n in "qkv")
     return kept(lambda: F.scaled_dot_product_attention(q, k, v, enable_gqa=True))
 
 
-def folded(case, x):
+def folded(case: Case, x: Arrays) -> Ready:
     q, k, v = (tensor(x[n]) for n in "qkv")
     rows = q.reshape(1, case.sizes["G"], -1, case.sizes["D"])
     return kept(lambda: F.scaled_dot_product_attention(rows, k, v), lambda y: y.reshape(q.shape))
 
 
 # ---------------------------------------------------------------- others
-def kmeans(case, x):
+def kmeans(case: Case, x: Arrays) -> Ready:
     """Assignment in blocks of rows, so that distances stay near the cores; sums by index_add_."""
     data, centres, k = tensor(x["x"]), tensor(x["centres"]), case.sizes["K"]
     ids, ones, block = torch.empty(len(data), dtype=torch.int64), torch.ones(len(data)), 8192
 
-    def step():
+    def step() -> Any:
         squares = (centres * centres).sum(1)
         for i in range(0, len(data), block):
             torch.argmin(torch.addmm(squares, data[i:i + block], centres.T, alpha=-2.0), 1, out=ids[i:i + block])
@@ -103,7 +107,7 @@ def kmeans(case, x):
     return kept(step)
 
 
-def w4a16(case, x):
+def w4a16(case: Case, x: Arrays) -> Ready:
     a, q = tensor(x["x"]), torch.from_numpy(unpack_gptq(x["words"]).T.astype(np.int32))
     start = perf_counter()
     form = torch.ops.aten._convert_weight_to_int4pack_for_cpu(q, 1)
@@ -113,14 +117,14 @@ def w4a16(case, x):
     return kept(lambda: torch.ops.aten._weight_int4pack_mm_for_cpu(a, form, 128, both), preparation=seconds)
 
 
-def formula(case, x):
+def formula(case: Case, x: Arrays) -> tuple[Any, Callable[[Any], Any]]:
     data, n = tensor(x["x"]), case.sizes["N"]
     w, b = tensor(x["w"]).to(data.dtype), tensor(x["b"]).to(data.dtype)
     return data, {"softmax": lambda t: torch.softmax(t, 1), "rmsnorm": lambda t: F.rms_norm(t, (n,), w, 1e-6),
                   "layernorm": lambda t: F.layer_norm(t, (n,), w, b, 1e-5)}[case.options["op"]]
 
 
-def rows(case, x):
+def rows(case: Case, x: Arrays) -> Ready:
     data, function = formula(case, x)
     if case.options["op"] == "softmax":
         out = torch.empty_like(data)
@@ -128,7 +132,7 @@ def rows(case, x):
     return kept(lambda: function(data))
 
 
-def compiled(case, x):
+def compiled(case: Case, x: Arrays) -> Ready:
     data, function = formula(case, x)
     torch._dynamo.reset()
     start = perf_counter()
@@ -138,7 +142,7 @@ def compiled(case, x):
     return kept(lambda: made(data), preparation=seconds)
 
 
-def stream(case, x):
+def stream(case: Case, x: Arrays) -> Ready:
     a, b, c = (tensor(x[n]) for n in "abc")
     calls = {"copy": (lambda: c.copy_(a), c), "scale": (lambda: torch.mul(c, 3.0, out=b), b), "add": (lambda: torch.add(a, b, out=c), c),
              "triad": (lambda: torch.add(b, c, alpha=3.0, out=a), a)}
