@@ -22,6 +22,7 @@ from .peers import LIMITS, PEERS, NoKernel, Ready
 
 SAMPLE = 4096            # elements of a result that are compared
 SHORT = 2e-4             # seconds: shorter calls are timed several at once
+LONG = 1.0               # seconds: a call that takes longer is not made again before it counts
 AGAIN = 0.05             # seconds: a call shorter than this is made once, uncounted, when a turn begins
 
 
@@ -33,11 +34,12 @@ class Contestant:
         self.ready = self._prepared(name, case)
         self.at = 0
         self.seconds = {"preparation": perf_counter() - start, "first": self._run(1)}
-        for _ in range(2 * len(self.ready) - 1):
-            last = self._run(1)
-            if last > 1:
-                break
-        self.repeat = max(1, int(SHORT / max(self._run(1) if last < 1 else last, 1e-9)))
+        last = self.seconds["first"]
+        for _ in range(2 * len(self.ready)):
+            if last < LONG:
+                last = self._run(1)
+        self.last = last
+        self.repeat = max(1, int(SHORT / max(last * self.ready[0].units, 1e-9))) if self.ready[0].less is None else 1
 
     @staticmethod
     def _prepared(name: str, case: Case) -> list[Ready]:
@@ -69,12 +71,13 @@ class Contestant:
 
     def turn(self, seconds: float, least: int) -> list[float]:
         """Runs for so many seconds, at least so many; a first one, which wakes the library's threads, is not counted if it is short."""
-        if self._run(1) < AGAIN:
+        if self.last * self.ready[0].units < AGAIN:
             self._run(self.repeat)
         times: list[float] = []
         start = perf_counter()
         while len(times) < least or perf_counter() - start < seconds:
             times.append(self._run(self.repeat))
+        self.last = min(times)
         return times
 
     def sample(self) -> list[float] | None:

@@ -52,7 +52,7 @@ def searched(kernel: TileKernel, s: Setup) -> Constants:
     defaults = kernel.definition.defaults
     extents = {n for a in kernel.annotations.values() for d in a.dims or () for n in dim_names(d)}
     free = {n: defaults[n] for n in kernel.definition.consts if type(defaults.get(n)) is int and n not in s.named and n not in extents and defaults[n] > 0}
-    start = STARTS.get(kernel.__name__, lambda _numbers: {})(s.numbers)
+    start = STARTS[kernel.__name__](s.numbers) if kernel.__name__ in STARTS else {}
     return {**free, **{n: v for n, v in start.items() if n in free}}
 
 

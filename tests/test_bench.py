@@ -44,7 +44,7 @@ def test_rows_name_contestants_that_there_are(case: Case) -> None:
     against = {n for b in case.bars for n in b.against} - {"limit"}
     assert {case.ours, *case.peers} <= PEERS.keys() and against <= set(case.peers)
     assert case.kind in data.MAKERS and case.operations >= 0 and case.moved > 0
-    assert not case.cold or data.COLD[case.kind] and case.copies * case.cold >= 192 << 20
+    assert not case.cold or (data.COLD[case.kind] and case.copies * case.cold >= 192 << 20)
     assert Case.from_json(json.loads(json.dumps(case.as_json()))) == case
 
 
