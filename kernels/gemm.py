@@ -12,7 +12,7 @@ from dslc.runtime.trial import threads
 
 from .results import dtype_name, new_array
 
-# Tile sizes measured with bench/gemm.py on two cores of an AMD EPYC (Zen 3, 32 KiB L1, 512 KiB L2 each): 256 is 5 to 12 % faster than 128 from
+# Tile sizes measured with `dslc bench gemm` on two cores of an AMD EPYC (Zen 3, 32 KiB L1, 512 KiB L2 each): 256 is 5 to 12 % faster than 128 from
 # 512 to 2048, and a packed panel of 256 x 256 f32 fills half of L2.  int8 is as fast with 128, which gives four times the programs.
 BLOCK = 256
 BLOCK_INT8 = 128

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from . import report
 else:
     report = deferred("dslc.runtime.report")
+commands_of_bench: Any = deferred("dslc.bench.command")
 
 OK, WRONG, MISTAKE, BUG, INTERRUPTED, CLOSED = 0, 1, 2, 3, 130, 141      # the last two as a shell reports SIGINT and SIGPIPE
 _STATUS = "exit status: 0 done and right, 1 a result or a check was wrong, 2 a mistake in the words or in the kernel, 3 a bug of dslc"
@@ -60,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="dslc", description="Tile kernels, written once in Python, compiled for every target.", epilog=_STATUS)
     parser.add_argument("--version", action="version", version=f"dslc {RELEASE}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for declare in (_run, _build, _check, _inspect, _ops, _opt, _targets, _doctor, _cache):
+    for declare in (_run, _build, _check, _inspect, _ops, _opt, _targets, _doctor, _cache, _bench, _tune):
         declare(commands)
     return parser
 
@@ -163,6 +164,22 @@ def _doctor(commands: Any) -> None:
 def _cache(commands: Any) -> None:
     p = _command(commands, "cache", "the folder of compiled kernels", "dslc cache info\ndslc cache clear", lambda a: report.cache(a))
     p.add_argument("action", choices=("info", "clear"))
+
+
+def _bench(commands: Any) -> None:
+    p = _command(commands, "bench", "kernels beside what a user would call instead, and beside the limits of this machine",
+                 "dslc bench gemm\ndslc bench all --json all.json --plot all.svg\ndslc bench gemm dtype=bf16 --size M=1000,N=777,K=333 --peers torch",
+                 lambda a: commands_of_bench.bench(a, sizes, _progress), data=False)
+    commands_of_bench.bench_words(p)
+
+
+def _tune(commands: Any) -> None:
+    p = _command(commands, "tune", "search the constants of a kernel for a size, and write a schedule that calls then take",
+                 "dslc tune gemm T=f32 U=f32 --size M=2048,N=2048,K=2048 --seconds 60 -o schedules.json",
+                 lambda a: commands_of_bench.search(a, sizes, _progress))
+    _kernel_words(p)
+    _size_words(p)
+    commands_of_bench.tune_words(p)
 
 
 # ---------------------------------------------------------------- words

@@ -17,7 +17,7 @@ import pytest
 from jinja2 import nodes
 
 ROOT = Path(__file__).resolve().parents[1]
-FOLDERS = {"dslc": "dsl", "dslc.backends": "backends", "dslc.kernels": "kernels", "dslc.runtime": "runtime"}  # as in setup.py
+FOLDERS = {"dslc": "dsl", "dslc.backends": "backends", "dslc.kernels": "kernels", "dslc.runtime": "runtime", "dslc.bench": "bench"}  # as in setup.py
 LAYOUT = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER)
 FILES = sorted(p for folder in FOLDERS.values() for p in (ROOT / folder).rglob("*.py"))
 TEMPLATES = sorted((ROOT / "backends").rglob("*.j2"))
@@ -78,7 +78,7 @@ def test_dsl_knows_no_target() -> None:
 
 @pytest.mark.parametrize("pattern", ["utils", "util", "helpers", "helper", "misc", "manager"])
 def test_names(pattern: str) -> None:
-    everything = [p.relative_to(ROOT) for folder in (*FOLDERS.values(), "tests", "bench") for p in (ROOT / folder).rglob("*") if p.suffix in (".py", ".j2",
+    everything = [p.relative_to(ROOT) for folder in (*FOLDERS.values(), "tests") for p in (ROOT / folder).rglob("*") if p.suffix in (".py", ".j2",
         ".h", ".c", ".cpp")]
     assert not [p for p in everything if pattern in p.stem.lower().split("_")]
 
@@ -193,7 +193,7 @@ def test_mypy(tmp_path: Path) -> None:
     for path in (ROOT / "dsl").iterdir():
         if path.name != "__pycache__":
             (package / path.name).symlink_to(path)
-    for folder in ("backends", "kernels", "runtime"):
+    for folder in ("backends", "bench", "kernels", "runtime"):
         (package / folder).symlink_to(ROOT / folder)
     ended = subprocess.run([sys.executable, "-m", "mypy", "--config-file", str(ROOT / "pyproject.toml"), "--cache-dir", str(tmp_path / "cache")],
                            cwd=tmp_path, text=True, capture_output=True)
@@ -222,4 +222,4 @@ def test_wheel(tmp_path: Path) -> None:
               if p.suffix in (".py", ".j2", ".json", ".lark", ".h", ".c", ".cpp") or p.name == "py.typed"}
     assert "dslc/py.typed" in wanted and not wanted - shipped, sorted(wanted - shipped)
     assert {"dslc/backends/common/emulator/engine.cpp", "dslc/backends/cuda/emulator/tile_cuda.h", "dslc/backends/hip/emulator/tile_hip.h"} <= wanted
-    assert not [n for n in shipped if n.split("/")[0] in ("dsl", "backends", "kernels", "runtime", "tests")]
+    assert not [n for n in shipped if n.split("/")[0] in ("dsl", "backends", "kernels", "runtime", "bench", "tests")]

@@ -1,0 +1,37 @@
+"""faiss: k-means without subsampling, and Hamming distances."""
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import faiss
+import numpy as np
+
+from ..case import Case
+from ..data import Arrays
+from . import Ready
+
+ITERATIONS = 5
+faiss.omp_set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+
+
+def kmeans(case: Case, x: Arrays) -> Ready:
+    """Five iterations of a fit, one of them."""
+    n, d, k = (case.sizes[s] for s in "NDK")
+
+    def fit(iterations: int) -> Any:
+        made = faiss.Kmeans(d, k, niter=iterations, max_points_per_centroid=n, min_points_per_centroid=1)
+        made.train(x["x"], init_centroids=x["centres"])
+        return made
+    return Ready(lambda: fit(1 + ITERATIONS), lambda: fit(1).centroids, lambda: fit(1), ITERATIONS)
+
+
+def binary(case: Case, x: Arrays) -> Ready:
+    """Differing bits of every pair of rows, i32; it runs on one thread."""
+    m, n, k = (case.sizes[s] for s in "MNK")
+    out = np.empty((m, n), np.int32)
+    a, b, c = (faiss.swig_ptr(v) for v in (x["a"], x["b"], out))
+    return Ready(lambda: faiss.hammings(a, b, m, n, k // 8, c), lambda: out)
+
+
+CALLS = {"kmeans": {"": kmeans}, "binary": {"": binary}}
