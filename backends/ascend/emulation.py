@@ -39,18 +39,19 @@ _FLAGS = ("-g", "-fno-omit-frame-pointer", "-fno-optimize-sibling-calls", "-w")
 
 @dataclass(frozen=True)
 class Emulator:
-    """The emulated toolchain of an architecture."""
+    """The emulated toolchain of an architecture.  cann: the version that the source is compiled for; before 9 it has another prologue."""
 
     architecture: str = ""
+    cann: int = 9
 
     def identity(self) -> str:
         """Compiler and the texts of all headers; found without running anything."""
-        return digest("ascend emulator", self.architecture, find_compiler().identity, *_texts(EMULATOR, HERE, COMMON))
+        return digest("ascend emulator", self.architecture, str(self.cann), find_compiler().identity, *_texts(EMULATOR, HERE, COMMON))
 
     def compile(self, folder: Path, name: str) -> str:
         """`folder`/`name`.cpp to a shared library beside it that holds the engine too."""
         binary, engine = f"{name}.emulated.so", _engine(find_compiler())
-        flags = ("-I", str(EMULATOR), "-I", str(HERE), "-I", str(COMMON), str(engine.path / "cores.o"), "-ldl", STANDARD)
+        flags = ("-I", str(EMULATOR), "-I", str(HERE), "-I", str(COMMON), str(engine.path / "cores.o"), "-ldl", STANDARD, f"-DDSLC_CANN={self.cann}")
         compile(_for_emulation(find_compiler(), "-O1"), [folder / f"{name}.cpp"], folder / binary, extra_flags=flags)
         return binary
 

@@ -76,9 +76,6 @@ template <typename T, i32 R, i32 C, i32 P, class X> DSLC_FN Tile<T, R, C, P> vie
 
 // Local memory by address. Since CANN 9 a tensor can be put anywhere; before, a buffer of the whole memory gives all of them.
 #if defined(DSLC_CANN) && DSLC_CANN < 9
-template <AscendC::TPosition P> struct Space {
-    AscendC::TBuf<P> buffer;
-};
 struct Core {
     AscendC::TPipe pipe;
     AscendC::TBuf<AscendC::TPosition::VECIN> ub;
