@@ -288,6 +288,15 @@ template <class T> DSLC_FN void store_element(Global<T> to, index_t at, T value,
     WaitFlag<HardEvent::MTE3_S>(4);
 }
 
+// Stands around a store whose places a tile gives. Emulated, a place that is named twice is reported; the device does not look.
+#ifdef DSLC_EMULATED_KERNEL_OPERATOR_H
+using Distinct = dslc_emulator::Distinct;
+#else
+struct Distinct {
+    __aicore__ inline Distinct() {}
+};
+#endif
+
 // ---------------------------------------------------------------- packed rows: `bits` bits of a word for each of the rows that follow each other
 // Row r of the tile is field (first + r) % F of the words of word row (first + r) / F; `at` is word (0, first column), `stride` words lie between word rows.
 template <i32 bits, bool sign, class T, i32 R, i32 C, i32 P>

@@ -36,20 +36,21 @@ struct Message { Clock known; double time; int site; };
 struct Item {
     enum { instruction, set, wait, fence, cross_set, cross_wait } what;
     Instruction job;
-    int other = 0, id = 0;
+    int other = 0, id = 0, store = 0;
     std::shared_ptr<const Clock> issued;
     double time = 0;
     int site = 0;
 };
 
 // Who touched a granule last. Sites are numbers of `Site`s.
-struct Touch { uint32_t clock = 0; int agent = -1, site = 0; Kind kind = plain; };
+struct Touch { uint32_t clock = 0; int agent = -1, site = 0; Kind kind = plain; int store = 0; };
 struct Cell { Touch wrote; std::vector<Touch> read; };
 
 struct Pipe {
     std::deque<Item> queue;
     Clock known;
     uint32_t count = 0;                                  // instructions begun
+    int store = 0;                                       // what it writes belongs to, see Distinct
     double time = 0;
 };
 struct Core {
@@ -68,6 +69,7 @@ struct Core {
     std::vector<Cell> cells[memories];
     std::vector<Tag> tags[memories];
     int32_t atomic = 0;
+    int store = 0;
     ucontext_t context;
     void *stack = nullptr;
     std::shared_ptr<const Clock> issued;
@@ -107,6 +109,7 @@ struct World {
     clock_t begun = 0;
     int64_t instructions = 0;
     int32_t matrices = 0;
+    int stores = 0;
 };
 World &world() { static World w; return w; }
 Core &core() { return *world().now; }
@@ -200,7 +203,7 @@ void touch(Core &c, int pipe, const Run &run, bool writes, Kind kind, int site) 
     if (writes && p.range && !p.range->writable) found("out of bounds", say("%s writes %s, which the kernel only reads", w.sites[site].api, where(p).c_str()), {site});
     Pipe &own = c.pipe[pipe];
     const int agent = c.number * pipes + pipe;
-    const Touch mine{own.count, agent, site, kind};
+    const Touch mine{own.count, agent, site, kind, own.store};
     std::vector<Cell> &cells = p.range ? p.range->cells : p.owner->cells[p.memory];
     const int64_t unit = p.range ? 1 : granule;
     if (cells.empty()) cells.resize((p.range ? p.range->bytes : sizes[p.memory]) / unit + 1);
@@ -223,6 +226,10 @@ void touch(Core &c, int pipe, const Run &run, bool writes, Kind kind, int site) 
             Place at = p;
             at.offset = g * unit;
             race(writes ? "write" : "read", c, pipe, at, cell.wrote, "write", site);
+            return;
+        }
+        if (writes && own.store && cell.wrote.store == own.store && cell.wrote.clock != own.count) {
+            found("twice", say("store: one store names an element of %s twice", p.range ? p.range->name.c_str() : "a tile"), {site});
             return;
         }
         if (writes) {
@@ -313,6 +320,7 @@ bool step(Core &c, int number) {                         // one item of a pipe; 
     switch (i.what) {
     case Item::instruction: {
         ++p.count;
+        p.store = i.store;
         join(p.known, *i.issued);
         for (const Run &r : i.job.reads) touch(c, number, r, false, i.job.kind, i.site);
         if (i.job.more && !w.stop && !w.drain)
@@ -549,9 +557,12 @@ void issue(Instruction job) {
         found("core", say("%s on %s: the pipe %s is not on this kind of core", job.api, name_of(c).c_str(), pipe_names[job.pipe]), {i.site});
     for (const Runs *runs : {&job.reads, &job.writes})
         for (const Run &r : *runs) check_buffer(c, r, job.api, i.site);
+    i.store = job.pipe == PIPE_MTE3 ? c.store : 0;
     i.job = std::move(job);
     put(std::move(i));
 }
+Distinct::Distinct() { core().store = ++world().stores; }
+Distinct::~Distinct() { core().store = 0; }
 void scalar(const char *api, uint8_t *at, int64_t bytes, bool writes) {
     Core &c = core();
     Pipe &p = c.pipe[PIPE_S];

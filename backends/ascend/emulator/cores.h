@@ -66,6 +66,9 @@ void take(int number, pipe_t from, pipe_t to);
 void buffer_flag(bool sets, int number, pipe_t from, pipe_t to);
 void drop_buffers();                // at the end of their TPipe, when all must be idle
 
+// While one stands, what the running core writes to global memory is one store of the language, whose elements differ.
+struct Distinct { Distinct(); ~Distinct(); };
+
 void clean();                       // the scalar unit's data cache of global memory: written back, and read anew
 void wrong(const char *kind, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
