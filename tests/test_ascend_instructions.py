@@ -54,7 +54,8 @@ def statements() -> Iterator[tuple[str, str]]:
         for t in WORDS if name == "Not" else FLOATS:
             yield f"{name} {t}", f"{name}(d<{t}>(), a<{t}>(), p[0]);"
             yield f"{name} {t} strided", f"{name}(d<{t}>(), a<{t}>(), (uint64_t)p[0], p[1], unary(p));"
-    for name, types in (*((n, NUMBERS) for n in ("Adds", "Muls", "Maxs", "Mins")), *((n, (*WORDS, "int32_t", "uint32_t")) for n in ("ShiftLeft", "ShiftRight"))):
+    for name, types in (*((n, NUMBERS) for n in ("Adds", "Muls", "Maxs", "Mins")),
+                        *((n, (*WORDS, "int32_t", "uint32_t")) for n in ("ShiftLeft", "ShiftRight"))):
         for t in types:
             yield f"{name} {t}", f"{name}(d<{t}>(), a<{t}>(), ({t})scalar(p), p[0]);"
             yield f"{name} {t} strided", f"{name}(d<{t}>(), a<{t}>(), ({t})scalar(p), (uint64_t)p[0], p[1], unary(p));"
@@ -99,8 +100,8 @@ def statements() -> Iterator[tuple[str, str]]:
         yield f"product {s} {t} {u}", f"product<{s}, {t}, {u}>(x, y, z, p);"
 
 
-PRODUCTS = (("float", "half", "float"), ("float", "half", "half"), ("float", "half", "bfloat16_t"), ("float", "bfloat16_t", "float"), ("float", "float", "float"),
-            ("int32_t", "int8_t", "int32_t"))
+PRODUCTS = (("float", "half", "float"), ("float", "half", "half"), ("float", "half", "bfloat16_t"), ("float", "bfloat16_t", "float"),
+            ("float", "float", "float"), ("int32_t", "int8_t", "int32_t"))
 
 
 def casts() -> Iterator[tuple[str, str, tuple[str, ...]]]:
@@ -114,8 +115,8 @@ def casts() -> Iterator[tuple[str, str, tuple[str, ...]]]:
     yield "half", "float", (*every, "CAST_NONE", "CAST_ODD")
     yield "bfloat16_t", "float", every
     yield "float", "float", every
-    for t, s in (("float", "half"), ("float", "bfloat16_t"), ("half", "int8_t"), ("half", "uint8_t"), ("half", "int16_t"), ("float", "int16_t"), ("float", "int32_t"),
-                 ("float", "int64_t")):
+    for t, s in (("float", "half"), ("float", "bfloat16_t"), ("half", "int8_t"), ("half", "uint8_t"), ("half", "int16_t"), ("float", "int16_t"),
+                 ("float", "int32_t"), ("float", "int64_t")):
         yield t, s, ("CAST_NONE",) if np.dtype(TYPES[s]).itemsize < np.dtype(TYPES[t]).itemsize else ("CAST_RINT",)
     for t, s in (("int16_t", "int32_t"), ("int64_t", "int32_t"), ("int32_t", "int64_t")):
         yield t, s, ("CAST_NONE",)
@@ -193,7 +194,8 @@ def same(got: Any, want: Any, loose: float = 0.0) -> None:
 
 
 # Mask, repeats, strides of blocks of d, a, b, of repeats of d, a, b: whole repeats, ragged masks, gaps, operands that stand still.
-STRIDES = ((1.0, 2, 1, 1, 1, 8, 8, 8), (0.7, 5, 1, 1, 1, 8, 9, 16), (0.3, 3, 2, 1, 3, 24, 4, 24), (1.0, 4, 1, 0, 1, 8, 8, 0), (0.02, 7, 1, 1, 0, 1, 0, 2), (1.0, 1, 1, 1, 1, 0, 0, 0))
+STRIDES = ((1.0, 2, 1, 1, 1, 8, 8, 8), (0.7, 5, 1, 1, 1, 8, 9, 16), (0.3, 3, 2, 1, 3, 24, 4, 24), (1.0, 4, 1, 0, 1, 8, 8, 0),
+           (0.02, 7, 1, 1, 0, 1, 0, 2), (1.0, 1, 1, 1, 1, 0, 0, 0))
 COUNTS = (1, 7, 64, 100, 129, 1000)
 
 
@@ -499,7 +501,8 @@ def test_product(name: str, left: int, right: int, machine: Machine) -> None:
     dtype, out = TYPES[t], TYPES[u]
     for m, n, k in ((16, 16, 32), (48, 32, 64), (21, 37, 45), (2, 16, 16), (33, 64, 8)):
         a, b = (rng.integers(-4, 5, shape).astype(dtype) for shape in ((m, k), (n, k)))
-        given = [image(x, side) if how == 0 else np.ascontiguousarray(x if how == 1 else x.T).reshape(-1) for x, side, how in ((a, True, left), (b, False, right))]
+        given = [image(x, side) if how == 0 else np.ascontiguousarray(x if how == 1 else x.T).reshape(-1)
+                 for x, side, how in ((a, True, left), (b, False, right))]
         product = a.astype(np.int64) @ b.astype(np.int64).T
         for stride, twice, relu, atomic in ((n, 0, 0, 0), (n + 3, 1, 0, 0), (n, 0, 1, 0), (n, 0, 0, 1)):
             atomic = atomic and u != "int32_t" and m < 40

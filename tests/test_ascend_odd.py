@@ -1,4 +1,4 @@
-"""Odd and random kernels on the Ascend target, emulated with pipes that run late, early and in random order: the same values as the specification and the interpreter.
+"""Odd and random kernels on the Ascend target, emulated with pipes that run late, early and in random order, agree with the specification and the interpreter.
 
 Nothing here runs on an NPU.
 """

@@ -72,5 +72,5 @@ def test_tensors_at_addresses_are_of_cann_9(tmp_path: Path) -> None:
     for n, body in enumerate(("AscendC::LocalTensor<float> x(AscendC::TPosition::VECIN, 0, 8);", "AscendC::InitSocState();")):
         (tmp_path / f"x{n}.cpp").write_text(source.format("", body))
         since.compile(tmp_path, f"x{n}")
-        with pytest.raises(DslError, match="LocalTensor|InitSocState"):
+        with pytest.raises(DslError, match=r"LocalTensor|InitSocState"):
             before.compile(tmp_path, f"x{n}")
