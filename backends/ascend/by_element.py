@@ -139,11 +139,11 @@ def _iota_by_element(op: Op, scope: Scope) -> Context:
 
 
 def _dot_by_element(op: Op, scope: Scope) -> Context:
-    a, b = op.args[:2]
-    ta, tb = tile_of(a), tile_of(b)
-    sa, sb = ta.strides, tb.strides
-    return _element_call("dot_by_element", [scope.type(op.target.tile.dtype), scope.type(ta.dtype), scope.type(tb.dtype)],
-                         [scope.name(op.target), scope.name(a), sa[0], sa[1], scope.name(b), sb[0], sb[1], ta.shape[1],      # type: ignore[arg-type]
+    (a, sa), (b, sb) = ((v, tile_of(v).strides) for v in op.args[:2])
+    if op.target.tile.shape[1] == 1:                        # a single column lies in a row, so that it is the product of the transposed operands
+        (a, sa), (b, sb) = (b, sb[::-1]), (a, sa[::-1])
+    return _element_call("dot_by_element", [scope.type(op.target.tile.dtype), scope.type(tile_of(a).dtype), scope.type(tile_of(b).dtype)],
+                         [scope.name(op.target), scope.name(a), sa[0], sa[1], scope.name(b), sb[0], sb[1], tile_of(op.args[0]).shape[1],  # type: ignore[arg-type]
                           "true" if len(op.args) == 3 else "false"])
 
 

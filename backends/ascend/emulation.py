@@ -39,19 +39,22 @@ _FLAGS = ("-g", "-fno-omit-frame-pointer", "-fno-optimize-sibling-calls", "-w")
 
 @dataclass(frozen=True)
 class Emulator:
-    """The emulated toolchain of an architecture, and how hard the compiler works on a kernel."""
+    """The emulated toolchain of an architecture.  level: how hard the compiler works on a kernel; cann: the version that the source is compiled for,
+    before 9 with another prologue.
+    """
 
     architecture: str = ""
     level: str = "-O1"
+    cann: int = 9
 
     def identity(self) -> str:
         """Compiler and the texts of all headers; found without running anything."""
-        return digest("ascend emulator", self.architecture, self.level, find_compiler().identity, *_texts(EMULATOR, HERE, COMMON))
+        return digest("ascend emulator", self.architecture, self.level, str(self.cann), find_compiler().identity, *_texts(EMULATOR, HERE, COMMON))
 
     def compile(self, folder: Path, name: str) -> str:
         """`folder`/`name`.cpp to a shared library beside it that holds the engine too."""
         binary, engine = f"{name}.emulated.so", _engine(find_compiler())
-        flags = ("-I", str(EMULATOR), "-I", str(HERE), "-I", str(COMMON), str(engine.path / "cores.o"), "-ldl", STANDARD)
+        flags = ("-I", str(EMULATOR), "-I", str(HERE), "-I", str(COMMON), str(engine.path / "cores.o"), "-ldl", STANDARD, f"-DDSLC_CANN={self.cann}")
         compile(_for_emulation(find_compiler(), self.level), [folder / f"{name}.cpp"], folder / binary, extra_flags=flags)
         return binary
 

@@ -189,7 +189,8 @@ def describe(op: Op, scope: Scope) -> Context:
     checks = Access.word_checks(context.pop("access"), op, coordinates(op)) if op.name == "store" else []
     f = form(op.into[0], scope.kernel.attr("grain", 8)) if op.into else None
     context = {"padded": f is not None and f.columns < f.pitch, "first": "", "bits": 0, "signed": "", "words": "", **context}
-    lacking = {"atomic": ATOMIC_WORDS.get(op.name, ""), "kind": how, "checks": checks, "type": scope.type(tensor(op).dtype)}
+    scattered = op.name == "store" and any(isinstance(c, Value) and c.tile.shape for c in coordinates(op))
+    lacking = {"atomic": ATOMIC_WORDS.get(op.name, ""), "scattered": scattered, "kind": how, "checks": checks, "type": scope.type(tensor(op).dtype)}
     return {"macro": "tile_load" if op.name == "load" else "tile_store", **lacking, **context}
 
 

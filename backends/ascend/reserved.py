@@ -9,7 +9,7 @@ abs add add_fields AddInstruction ai_cores AndInstruction arg_by_element arg_ext
 ascend_status AscendC atomic_add atomic_max atomic_min atomically bfloat16_t binary bits_and bits_not bits_or bits_xor bitwise block_count block_index
 block_rows block_sync blocks bools_from both by_element by_rows Bytes cast_directly cast_through chunk chunk_bytes clear clear_padding close CMPMODE
 Column column columns_from compare compare_bits compare_integers condition_bits copy copy_flat copy_rows copy_to_fractals Core core cores_by_name cos
-cpp cumsum_by_element cumsum_groups cumsum_groups_by_element device_cores differ div divide_small DivInstruction dot_by_element either element
+cpp cumsum_by_element cumsum_groups cumsum_groups_by_element device_cores differ distinct Distinct div divide_small DivInstruction dot_by_element either element
 ElementsFrom engine eq eq_integers eq_near_integers erf exp exp2 extreme extreme_groups extreme_of_numbers extreme_of_rows fail fetch fill
 float_of_unsigned FloatRows floordiv_small fma fold fold_groups fold_into fold_runs from_by_element full full_by_element gather_from GetDeviceInfo
 Global global GlobalSpace GM_ADDR half Halves HardEvent int4b_t IntegerRows IntegerSumRows iota iota_by_element is_column is_scalar is_tile keep Kept

@@ -320,7 +320,7 @@ def _thin(region: Region, needs: list[list[Need]]) -> None:
 # ---------------------------------------------------------------- numbers of events
 def _number_turns(region: Region) -> None:
     """Which edges take a number for each of two turns.  A number is set again only when its setter knows that it has been waited for; where no other edge tells
-    it that within two trips, one is added.
+    it that within two trips, one is added.  One that is waited for two trips later, not before it is set again, has no two numbers: all pipes wait instead.
     """
     while region.loops:
         again = _used_again(region)
@@ -329,6 +329,10 @@ def _number_turns(region: Region) -> None:
             for e in region.edges:
                 e.turning = not again[e][0]
             return
+        if wrong.distance == 2 and wrong.target >= wrong.source:
+            region.edges.remove(wrong)
+            region.everything.add(wrong.target)
+            continue
         back = 0 if wrong.distance and wrong.target < wrong.source else 1
         region.edges.append(Edge(wrong.target, wrong.source, wrong.waiter, wrong.setter, back))
         assert len(region.edges) < 100, f"numbers of events do not settle: {region.edges[-2:]}"

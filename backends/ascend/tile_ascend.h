@@ -82,9 +82,6 @@ template <typename T, i32 R, i32 C, i32 P, class X> DSLC_FN Tile<T, R, C, P> vie
 
 // Local memory by address. Since CANN 9 a tensor can be put anywhere; before, a buffer of the whole memory gives all of them.
 #if defined(DSLC_CANN) && DSLC_CANN < 9
-template <AscendC::TPosition P> struct Space {
-    AscendC::TBuf<P> buffer;
-};
 struct Core {
     AscendC::TPipe pipe;
     AscendC::TBuf<AscendC::TPosition::VECIN> ub;
@@ -295,6 +292,15 @@ template <class T> DSLC_FN void store_element(Global<T> to, index_t at, T value,
     copy_out(to, at, block, 1, 1, 0, block_elements<T>);
     pass<HardEvent::MTE3_S>();
 }
+
+// Stands around a store whose places a tile gives. Emulated, a place that is named twice is reported; the device does not look.
+#ifdef DSLC_EMULATED_KERNEL_OPERATOR_H
+using Distinct = dslc_emulator::Distinct;
+#else
+struct Distinct {
+    __aicore__ inline Distinct() {}
+};
+#endif
 
 // ---------------------------------------------------------------- packed rows: `bits` bits of a word for each of the rows that follow each other
 // Row r of the tile is field (first + r) % F of the words of word row (first + r) / F; `at` is word (0, first column), `stride` words lie between word rows.

@@ -1489,26 +1489,29 @@ template <class E, class S, class T, i32 R, i32 C, i32 P, i32 N, i32 D, i32 Q, c
 }
 template <class E, class T, i32 R, i32 C, i32 P> DSLC_FN E taken(Tile<T, R, C, P> table, index_t i, i32 n) { return i >= 0 && i < n ? element<E>(table.at, (i32)i) : E{}; }
 
-// Fields of words along the last axis: word w holds elements w * F + i, or i * W + w where the order is split. Words are read as unsigned.
-template <class E, class W, i32 bits, bool split, class T, i32 R, i32 C, i32 P, class V, i32 D, i32 Q> DSLC_FN void unpack_by_element(Tile<T, R, C, P> d, Tile<V, R, D, Q> x) {
-    constexpr i32 F = 8 * (i32)sizeof(W) / bits;
+// Fields of words along the last axis: word w holds elements w * F + i, or i * W + w where the order is split. Words are read as unsigned. Rows of one word
+// each lie as elements of longer rows.
+template <class E, class W, i32 bits, bool split, class T, i32 R, i32 C, i32 P, class V, i32 N, i32 D, i32 Q> DSLC_FN void unpack_by_element(Tile<T, R, C, P> d, Tile<V, N, D, Q> x) {
+    constexpr i32 F = 8 * (i32)sizeof(W) / bits, words = C / F;
     for (i32 r = 0; r < R; ++r)
         for (i32 c = 0; c < P; ++c) {
             E value{};
             if (c < C) {
-                const u64 field = (u64)element<W>(x.at, r * Q + (split ? c % D : c / F)) >> (bits * (split ? c / D : c % F)) & (((u64)1 << bits) - 1);
+                const i32 at = words == 1 ? r / D * Q + r % D : r * Q + (split ? c % words : c / F);
+                const u64 field = (u64)element<W>(x.at, at) >> (bits * (split ? c / words : c % F)) & (((u64)1 << bits) - 1);
                 if constexpr (std::is_same_v<E, bool>) value = field != 0;
                 else value = bits == 4 && IntegerRange<E>::is_signed ? (E)i4_from_bits((u32)field) : (E)field;
             }
             set_element<E>(d.at, r * P + c, value);
         }
 }
-template <class E, class W, i32 bits, bool split, class T, i32 R, i32 C, i32 P, class V, i32 D, i32 Q> DSLC_FN void pack_by_element(Tile<T, R, C, P> d, Tile<V, R, D, Q> x) {
-    constexpr i32 F = 8 * (i32)sizeof(W) / bits;
+template <class E, class W, i32 bits, bool split, class T, i32 R, i32 C, i32 P, class V, i32 N, i32 D, i32 Q> DSLC_FN void pack_by_element(Tile<T, R, C, P> d, Tile<V, N, D, Q> x) {
+    constexpr i32 F = 8 * (i32)sizeof(W) / bits, words = D / F;
     for (i32 r = 0; r < R; ++r)
         for (i32 c = 0; c < P; ++c) {
             u64 word = 0;
-            for (i32 i = 0; i < F && c < C; ++i) word |= ((u64)element<E>(x.at, r * Q + (split ? i * C + c : c * F + i)) & (((u64)1 << bits) - 1)) << (bits * i);
+            const i32 row = words == 1 ? (r * C + c) * Q : r * Q, w = words == 1 ? 0 : c;
+            for (i32 i = 0; i < F && c < C; ++i) word |= ((u64)element<E>(x.at, row + (split ? i * words + w : w * F + i)) & (((u64)1 << bits) - 1)) << (bits * i);
             set_element<W>(d.at, r * P + c, (W)word);
         }
 }

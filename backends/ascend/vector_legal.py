@@ -17,6 +17,7 @@ from dslc.passes._rewriting import NEGATED, SWAPPED, literal, scalars
 from dslc.passes.dce import dce
 from dslc.types import BF16, BOOL, F16, F32, F64, I32, U32, DType, TileType
 
+from .cube import TYPES
 from .narrow_indices import SHAPES, narrowed
 from .vector_parts import parted
 from .vector_shapes import dense, kind, looks, refined
@@ -46,7 +47,7 @@ class _Legal:
         self.ops: list[Op] = []
         dots = [op for op in walk(kernel.body) if op.name == "dot"]
         uses = count_uses(kernel.body)
-        multiplied = [v for op in dots for v in op.args[:2] if isinstance(v, Value)]
+        multiplied = [v for op in dots for v in op.args[:2] if isinstance(v, Value) and v.tile.dtype.name in TYPES]      # others are cast first
         self.turned_for_dots = {v for v in multiplied if multiplied.count(v) == uses.get(v, 0)}
         self.like = Op("yield")
 

@@ -19,9 +19,10 @@ namespace dslc_emulator {
 namespace {
 
 constexpr int pipes = PIPE_ALL;                          // a pipe each, PIPE_S the scalar unit
-constexpr int events = 8, cross_flags = 16, most_count = 15, most_findings = 8, kept_frames = 10;
+constexpr int events = 8, flags = events + most_buffers, cross_flags = 16, all_flag = 11, cross_modes = 4, everyone = 3, most_count = 15, most_findings = 8, kept_frames = 10;
 constexpr int64_t sizes[memories] = {192 << 10, 512 << 10, 64 << 10, 64 << 10, 128 << 10};
 constexpr int64_t granule = 32;                          // bytes of local memory whose accesses are remembered together: what it is addressed in
+constexpr int64_t tagged[memories] = {0, 32, 512, 512, 1024};      // bytes that have one tag of a fractal
 const char *const pipe_names[] = {"S", "V", "M", "MTE1", "MTE2", "MTE3", "FIX", "ALL"};
 const char *const memory_names[] = {"UB", "L1", "L0A", "L0B", "L0C"};
 
@@ -35,35 +36,40 @@ struct Message { Clock known; double time; int site; };
 struct Item {
     enum { instruction, set, wait, fence, cross_set, cross_wait } what;
     Instruction job;
-    int other = 0, id = 0;
+    int other = 0, id = 0, store = 0;
     std::shared_ptr<const Clock> issued;
     double time = 0;
     int site = 0;
 };
 
 // Who touched a granule last. Sites are numbers of `Site`s.
-struct Touch { uint32_t clock = 0; int agent = -1, site = 0; Kind kind = plain; };
+struct Touch { uint32_t clock = 0; int agent = -1, site = 0; Kind kind = plain; int store = 0; };
 struct Cell { Touch wrote; std::vector<Touch> read; };
 
 struct Pipe {
     std::deque<Item> queue;
     Clock known;
     uint32_t count = 0;                                  // instructions begun
+    int store = 0;                                       // what it writes belongs to, see Distinct
     double time = 0;
 };
 struct Core {
     bool cube = false, ended = false, started = false;
     int block = 0, sub = 0, number = 0;
     Pipe pipe[pipes];
-    Message flag[pipes][pipes][events];
-    bool raised[pipes][pipes][events] = {};
-    uint32_t waited[pipes][pipes][events] = {};          // the number of the last wait among what its pipe began
-    std::deque<Message> cross[cross_flags][2];           // what came from the cube or core 0, and from vector core 1
+    Message flag[pipes][pipes][flags];                   // those that are numbered, those of queues' buffers
+    bool raised[pipes][pipes][flags] = {};
+    uint32_t waited[pipes][pipes][flags] = {};           // the number of the last wait among what its pipe began
+    std::deque<Message> sent[cross_flags][cross_modes];  // its sets that wait for those of the others of its group
+    std::deque<Message> cross[cross_flags];              // what came, one for each time that a whole group has set
+    std::vector<Buffer> buffers;
     std::vector<uint8_t> arena;
     uint8_t *base[memories] = {};
     std::vector<uint8_t> written[memories];              // per byte
     std::vector<Cell> cells[memories];
+    std::vector<Tag> tags[memories];
     int32_t atomic = 0;
+    int store = 0;
     ucontext_t context;
     void *stack = nullptr;
     std::shared_ptr<const Clock> issued;
@@ -102,6 +108,8 @@ struct World {
     double limit = 0;
     clock_t begun = 0;
     int64_t instructions = 0;
+    int32_t matrices = 0;
+    int stores = 0;
 };
 World &world() { static World w; return w; }
 Core &core() { return *world().now; }
@@ -195,7 +203,7 @@ void touch(Core &c, int pipe, const Run &run, bool writes, Kind kind, int site) 
     if (writes && p.range && !p.range->writable) found("out of bounds", say("%s writes %s, which the kernel only reads", w.sites[site].api, where(p).c_str()), {site});
     Pipe &own = c.pipe[pipe];
     const int agent = c.number * pipes + pipe;
-    const Touch mine{own.count, agent, site, kind};
+    const Touch mine{own.count, agent, site, kind, own.store};
     std::vector<Cell> &cells = p.range ? p.range->cells : p.owner->cells[p.memory];
     const int64_t unit = p.range ? 1 : granule;
     if (cells.empty()) cells.resize((p.range ? p.range->bytes : sizes[p.memory]) / unit + 1);
@@ -218,6 +226,10 @@ void touch(Core &c, int pipe, const Run &run, bool writes, Kind kind, int site) 
             Place at = p;
             at.offset = g * unit;
             race(writes ? "write" : "read", c, pipe, at, cell.wrote, "write", site);
+            return;
+        }
+        if (writes && own.store && cell.wrote.store == own.store && cell.wrote.clock != own.count) {
+            found("twice", say("store: one store names an element of %s twice", p.range ? p.range->name.c_str() : "a tile"), {site});
             return;
         }
         if (writes) {
@@ -256,6 +268,45 @@ void touch(Core &c, int pipe, const Run &run, bool writes, Kind kind, int site) 
     }
 }
 
+// Bytes that a copy without fractals has written are of no matrix.
+void untag(const Run &run) {
+    for (int64_t b = 0; b < run.bytes; b += 32) tag_of(run.at + b)->matrix = 0;
+}
+
+// ---------------------------------------------------------------- groups of cores
+bool takes_part(const Core &c) {
+    switch (world().type) {
+    case KERNEL_TYPE_AIV_ONLY: case KERNEL_TYPE_MIX_AIV_1_0: return !c.cube && c.sub == 0;
+    case KERNEL_TYPE_AIC_ONLY: case KERNEL_TYPE_MIX_AIC_1_0: return c.cube;
+    case KERNEL_TYPE_MIX_AIC_1_1: return c.sub == 0;
+    default: return true;
+    }
+}
+// Flags between cores count by groups: when all who set together have set, the counter of each who is told goes up (CANN documentation, CrossCoreSetFlag). Mode 0:
+// all cores of a kind, 1: the vector cores of an AI core, 2: they and their cube core, each side for the other.
+void arrive(const Core &c, int mode, int id, int site) {
+    auto meant = [&](const Core &other, bool told) {
+        if (!takes_part(other)) return false;
+        const bool near = other.block == c.block;
+        return mode == everyone || (mode == 0 ? other.cube == c.cube : mode == 1 ? near && !other.cube : near && (other.cube == c.cube) != told);
+    };
+    Message joined{Clock(c.pipe[0].known.size(), 0), 0, site};
+    for (auto &other : world().cores)
+        if (meant(*other, false) && other->sent[id][mode].empty()) return;
+    for (auto &other : world().cores)
+        if (meant(*other, false)) {
+            join(joined.known, other->sent[id][mode].front().known);
+            joined.time = std::max(joined.time, other->sent[id][mode].front().time);
+            other->sent[id][mode].pop_front();
+        }
+    for (auto &other : world().cores)
+        if (meant(*other, true)) {
+            other->cross[id].push_back(joined);
+            if ((int)other->cross[id].size() > most_count)
+                found("cross-core", say("CrossCoreSetFlag(%d) by %s: the counter of %s passes %d", id, name_of(c).c_str(), name_of(*other).c_str(), most_count), {site});
+        }
+}
+
 // ---------------------------------------------------------------- pipes
 bool step(Core &c, int number) {                         // one item of a pipe; false if there is none or it waits
     World &w = world();
@@ -269,10 +320,14 @@ bool step(Core &c, int number) {                         // one item of a pipe; 
     switch (i.what) {
     case Item::instruction: {
         ++p.count;
+        p.store = i.store;
         join(p.known, *i.issued);
         for (const Run &r : i.job.reads) touch(c, number, r, false, i.job.kind, i.site);
         if (i.job.more && !w.stop && !w.drain)
             for (const Run &r : i.job.more()) touch(c, number, r, false, i.job.kind, i.site);
+        if (i.job.layout && !w.stop && !w.drain) {
+            if (const std::string text = i.job.layout(); !text.empty()) found("layout", std::string(i.job.api) + ": " + text, {i.site});
+        } else if (c.cube) for (const Run &r : i.job.writes) untag(r);
         for (const Run &r : i.job.writes) touch(c, number, r, true, i.job.kind, i.site);
         if (!w.stop && !w.drain) i.job.work();
         const double start = std::max(p.time, i.time);
@@ -309,25 +364,17 @@ bool step(Core &c, int number) {                         // one item of a pipe; 
         join(p.known, *i.issued);
         Message m{p.known, std::max(p.time, i.time), i.site};
         m.known[agent] = p.count;
-        for (auto &other : w.cores) {
-            const bool meant = i.other == 2 ? other->block == c.block && other->cube != c.cube
-                                            : i.other == 1 ? other->block == c.block && !other->cube : other->cube == c.cube;
-            if (!meant) continue;
-            auto &line = other->cross[i.id][c.cube ? 0 : c.sub];
-            line.push_back(m);
-            if ((int)line.size() > most_count)
-                found("cross-core", say("CrossCoreSetFlag(%d) by %s: the counter of %s passes %d", i.id, name_of(c).c_str(), name_of(*other).c_str(), most_count), {i.site});
-        }
+        c.sent[i.id][i.other].push_back(m);
+        if ((int)c.sent[i.id][i.other].size() > most_count)
+            found("cross-core", say("CrossCoreSetFlag(%d) by %s: its sets pass %d", i.id, name_of(c).c_str(), most_count), {i.site});
+        arrive(c, i.other, i.id, i.site);
         break;
     }
     case Item::cross_wait: {
-        auto &line = c.cross[i.id];
-        if (!(done = !line[0].empty() && (!c.cube || !line[1].empty()))) break;
-        for (int n = 0; n < (c.cube ? 2 : 1); ++n) {
-            join(p.known, line[n].front().known);
-            p.time = std::max(p.time, line[n].front().time);
-            line[n].pop_front();
-        }
+        if (!(done = !c.cross[i.id].empty())) break;
+        join(p.known, c.cross[i.id].front().known);
+        p.time = std::max(p.time, c.cross[i.id].front().time);
+        c.cross[i.id].pop_front();
         break;
     }
     }
@@ -439,9 +486,12 @@ void check_end() {
             for (int b = 0; b < pipes; ++b)
                 for (int e = 0; e < events; ++e)
                     if (c->raised[a][b][e]) found("event", say("flag %s_%s %d of %s is set at the end and nobody has waited for it", pipe_names[a], pipe_names[b], e, name_of(*c).c_str()), {c->flag[a][b][e].site});
-        for (int f = 0; f < cross_flags; ++f)
-            for (auto &line : c->cross[f])
-                if (!line.empty()) found("cross-core", say("flag %d of %s has %d sets left at the end", f, name_of(*c).c_str(), (int)line.size()), {line.front().site});
+        for (int f = 0; f < cross_flags; ++f) {
+            if (auto &line = c->cross[f]; !line.empty())
+                found("cross-core", say("flag %d of %s has %d sets left at the end", f, name_of(*c).c_str(), (int)line.size()), {line.front().site});
+            for (auto &line : c->sent[f])
+                if (!line.empty()) found("cross-core", say("flag %d: %s has set it %d times more than the others of its group", f, name_of(*c).c_str(), (int)line.size()), {line.front().site});
+        }
     }
 }
 
@@ -468,6 +518,36 @@ void deadlock() {
 }  // namespace
 
 // ---------------------------------------------------------------- what kernel_operator.h calls
+namespace {
+void check_buffer(const Core &c, const Run &run, const char *api, int site) {
+    for (size_t n = 0; n < c.buffers.size(); ++n)
+        if (const Buffer &b = c.buffers[n]; b.state == Buffer::idle && run.at < b.at + b.bytes && run.at + run.bytes > b.at)
+            return found("queue", say("%s uses buffer %d of the queues of %s, which is %s", api, (int)n, name_of(c).c_str(), b.site ? "freed" : "not taken"), {site});
+}
+}  // namespace
+int new_buffer(uint8_t *at, int64_t bytes) {
+    core().buffers.push_back({Buffer::idle, at, bytes, false, 0});
+    return (int)core().buffers.size() - 1;
+}
+Buffer &buffer(int number) { return core().buffers[(size_t)number]; }
+void take(int number, pipe_t from, pipe_t to) {
+    Buffer &b = buffer(number);
+    b.state = Buffer::taken;
+    b.site = here("AllocTensor");
+    if (b.used && from != to) buffer_flag(false, number, to, from);
+}
+void buffer_flag(bool sets, int number, pipe_t from, pipe_t to) {
+    put(marker(sets ? Item::set : Item::wait, sets ? from : to, sets ? to : from, events + number, sets ? "the flag of a queue" : "the wait of a queue"));
+}
+void drop_buffers() {
+    Core &c = core();
+    for (size_t n = 0; n < c.buffers.size(); ++n)
+        if (c.buffers[n].state != Buffer::idle) found("queue", say("buffer %d of the queues of %s is never freed", (int)n, name_of(c).c_str()), {c.buffers[n].site});
+    if (world().stop) switch_out();
+    for (auto &from : c.raised)
+        for (auto &to : from) std::fill(to + events, to + flags, false);
+    c.buffers.clear();
+}
 void issue(Instruction job) {
     Core &c = core();
     Item i;
@@ -475,16 +555,23 @@ void issue(Instruction job) {
     i.site = here(job.api);
     if (!pipe_of(c, job.pipe))
         found("core", say("%s on %s: the pipe %s is not on this kind of core", job.api, name_of(c).c_str(), pipe_names[job.pipe]), {i.site});
+    for (const Runs *runs : {&job.reads, &job.writes})
+        for (const Run &r : *runs) check_buffer(c, r, job.api, i.site);
+    i.store = job.pipe == PIPE_MTE3 ? c.store : 0;
     i.job = std::move(job);
     put(std::move(i));
 }
+Distinct::Distinct() { core().store = ++world().stores; }
+Distinct::~Distinct() { core().store = 0; }
 void scalar(const char *api, uint8_t *at, int64_t bytes, bool writes) {
     Core &c = core();
     Pipe &p = c.pipe[PIPE_S];
     p.known[c.number * pipes + PIPE_S] = p.count;        // one after another
     ++p.count;
     p.time += 1;
-    touch(c, PIPE_S, Run{at, bytes}, writes, plain, here(api));
+    const int site = here(api);
+    check_buffer(c, Run{at, bytes}, api, site);
+    touch(c, PIPE_S, Run{at, bytes}, writes, plain, site);
     if (world().stop || world().drain) switch_out();
 }
 namespace {
@@ -547,11 +634,20 @@ void clean() {
     c.cleaned[c.number * pipes + PIPE_S] = c.pipe[PIPE_S].count;
 }
 void cross_set(int32_t mode, pipe_t pipe, int32_t id) {
-    if (mode != 2) wrong("cross-core", "CrossCoreSetFlag<%d>: only mode 2, between the cube core and its two vector cores, is emulated", mode);
+    if (mode < 0 || mode > 2 || (mode == 1 && core().cube)) wrong("cross-core", "CrossCoreSetFlag<%d>: modes are 0, 1 of vector cores, 2", mode);
     if (pipe == PIPE_S || pipe == PIPE_ALL || id < 0 || id > 10 || world().type < KERNEL_TYPE_MIX_AIC_1_1)
         found("cross-core", say("CrossCoreSetFlag<%d, PIPE_%s>(%d): the pipe is one that writes, the flag 0..10, the kernel a mixed one", mode, pipe_names[pipe], id), {here("CrossCoreSetFlag")});
     put(marker(Item::cross_set, pipe, mode, id, "CrossCoreSetFlag"));
 }
+namespace {
+void scalar_waits(int32_t id, std::string waits) {
+    Core &c = core();
+    wait_until([&c, id] { return !c.cross[id].empty(); }, std::move(waits));
+    join(c.pipe[PIPE_S].known, c.cross[id].front().known);
+    c.cross[id].pop_front();
+    scalar_learns();
+}
+}  // namespace
 void cross_wait(int32_t mode, pipe_t pipe, int32_t id) {
     Core &c = core();
     if (mode != 2) wrong("cross-core", "CrossCoreWaitFlag<%d>: only mode 2, between the cube core and its two vector cores, is emulated", mode);
@@ -559,12 +655,14 @@ void cross_wait(int32_t mode, pipe_t pipe, int32_t id) {
         wrong("cross-core", "CrossCoreWaitFlag<%d, PIPE_%s>(%d): a pipe, the flag 0..10, the kernel a mixed one", mode, pipe_names[pipe], id);
     if (!pipe_of(c, pipe)) wrong("core", "CrossCoreWaitFlag<%d, PIPE_%s> on %s", mode, pipe_names[pipe], name_of(c).c_str());
     if (pipe != PIPE_S) return put(marker(Item::cross_wait, pipe, mode, id, "CrossCoreWaitFlag"));
-    wait_until([&c, id] { return !c.cross[id][0].empty() && (!c.cube || !c.cross[id][1].empty()); }, say("CrossCoreWaitFlag(%d)", id));
-    for (int n = 0; n < (c.cube ? 2 : 1); ++n) {
-        join(c.pipe[PIPE_S].known, c.cross[id][n].front().known);
-        c.cross[id][n].pop_front();
-    }
-    scalar_learns();
+    scalar_waits(id, say("CrossCoreWaitFlag(%d)", id));
+}
+void sync_all(bool vectors) {
+    if (vectors && core().cube) return;
+    if (world().type < KERNEL_TYPE_MIX_AIC_1_1) wrong("cross-core", "SyncAll: the kernel is a mixed one");
+    barrier(PIPE_ALL);
+    put(marker(Item::cross_set, PIPE_MTE3, vectors ? 0 : everyone, all_flag, "SyncAll"));
+    scalar_waits(all_flag, "SyncAll");
 }
 void wrong(const char *kind, const char *format, ...) {
     char text[800];
@@ -577,17 +675,28 @@ void wrong(const char *kind, const char *format, ...) {
 }
 
 uint8_t *memory(Memory which) { return core().base[which]; }
+Tag *tag_of(const uint8_t *at) {
+    static Tag nowhere;
+    Core &c = core();
+    for (int m = L1; m < memories; ++m)
+        if (c.base[m] && at >= c.base[m] && at < c.base[m] + sizes[m]) {
+            if (c.tags[m].empty()) c.tags[m].resize((size_t)(sizes[m] / tagged[m]));
+            return &c.tags[m][(size_t)((at - c.base[m]) / tagged[m])];
+        }
+    return &(nowhere = {});
+}
+int32_t new_matrix() { return ++world().matrices; }
 // Of UB the last 8 KiB and 256 bytes are the compiler's, of L1 the last 256 bytes (CANN documentation, architecture 2201).
 int64_t capacity(Memory which) { return sizes[which] - (which == UB ? 8192 + 256 : which == L1 ? 256 : 0); }
 bool is_cube() { return core().cube; }
 int64_t block() { return core().block; }
 int64_t blocks() { return world().blocks; }
 int64_t sub() { return core().sub; }
-bool vector_only() { return world().type == KERNEL_TYPE_AIV_ONLY; }
+bool vector_only() { return world().type == KERNEL_TYPE_AIV_ONLY || world().type == KERNEL_TYPE_MIX_AIV_1_0; }
 void task_type(KernelType type) {
     Core &c = core();
     world().type = type;
-    c.started = !(type == KERNEL_TYPE_AIV_ONLY ? c.cube || c.sub == 1 : type == KERNEL_TYPE_AIC_ONLY && !c.cube);
+    c.started = takes_part(c);
     if (c.started) return;
     c.ended = true;
     for (;;) switch_out();

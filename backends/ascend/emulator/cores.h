@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include <functional>
+#include <string>
 #include <vector>
 
 enum pipe_t { PIPE_S, PIPE_V, PIPE_M, PIPE_MTE1, PIPE_MTE2, PIPE_MTE3, PIPE_FIX, PIPE_ALL };
@@ -32,7 +33,12 @@ struct Instruction {
     Kind kind = plain;
     double cycles = 1;              // by the documented rates; only traces use it
     std::function<Runs()> more;     // what it reads besides, which the other operands say
+    std::function<std::string()> layout;    // compares and sets the tags of fractals; what is wrong, or ""
 };
+// What an instruction says of the place of a matrix that it puts somewhere (fractals.h): `matrix` is 0 where nothing is known.
+struct Tag { int32_t matrix = 0, y = 0, x = 0, pitch = 0, bytes = 0; bool turned = false; };
+Tag *tag_of(const uint8_t *at);     // of a place in a memory of the running core; of another place one that means nothing
+int32_t new_matrix();
 
 // Put an instruction on its pipe. The caller's addresses are kept, to name the generated line when something is wrong.
 void issue(Instruction instruction);
@@ -42,7 +48,27 @@ void set_flag(pipe_t from, pipe_t to, int32_t id);
 void wait_flag(pipe_t from, pipe_t to, int32_t id);
 void barrier(pipe_t pipe);
 void cross_set(int32_t mode, pipe_t pipe, int32_t id);
+void sync_all(bool vectors);        // all vector cores, or all cores
 void cross_wait(int32_t mode, pipe_t pipe, int32_t id);
+
+// A buffer of a queue in a memory of the running core (queues.h).
+struct Buffer {
+    enum State { idle, taken, queued, dequeued } state = idle;
+    uint8_t *at = nullptr;
+    int64_t bytes = 0;
+    bool used = false;              // freed after it was dequeued, so that the flag of that is set
+    int site = 0;                   // of the call that took it
+};
+constexpr int most_buffers = 64;    // of a kernel (CANN documentation, TPipe, InitBuffer)
+int new_buffer(uint8_t *at, int64_t bytes);
+Buffer &buffer(int number);
+void take(int number, pipe_t from, pipe_t to);
+void buffer_flag(bool sets, int number, pipe_t from, pipe_t to);
+void drop_buffers();                // at the end of their TPipe, when all must be idle
+
+// While one stands, what the running core writes to global memory is one store of the language, whose elements differ.
+struct Distinct { Distinct(); ~Distinct(); };
+
 void clean();                       // the scalar unit's data cache of global memory: written back, and read anew
 void wrong(const char *kind, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

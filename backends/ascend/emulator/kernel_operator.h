@@ -11,7 +11,7 @@
 #include <bit>
 #include <type_traits>
 
-#include "cores.h"
+#include "fractals.h"
 
 #define __aicore__
 #define __global__
@@ -80,12 +80,15 @@ constexpr pipe_t targets[] = {PIPE_V, PIPE_MTE2, PIPE_MTE3, PIPE_V, PIPE_MTE3, P
                               PIPE_M, PIPE_MTE1, PIPE_FIX, PIPE_M, PIPE_M, PIPE_MTE2, PIPE_FIX, PIPE_MTE2, PIPE_FIX, PIPE_MTE1};
 
 // ---------------------------------------------------------------- the core and its order
+#if !defined(DSLC_CANN) || DSLC_CANN >= 9
 inline void InitSocState() {}
+#endif
 template <HardEvent event> void SetFlag(int32_t id) { dslc_emulator::set_flag(sources[(int)event], targets[(int)event], id); }
 template <HardEvent event> void WaitFlag(int32_t id) { dslc_emulator::wait_flag(sources[(int)event], targets[(int)event], id); }
 template <pipe_t pipe> void PipeBarrier() { dslc_emulator::barrier(pipe); }
 template <uint8_t mode, pipe_t pipe> void CrossCoreSetFlag(uint16_t id) { dslc_emulator::cross_set(mode, pipe, id); }
 template <uint8_t mode = 0, pipe_t pipe = PIPE_S> void CrossCoreWaitFlag(uint16_t id) { dslc_emulator::cross_wait(mode, pipe, id); }
+template <bool isAIVOnly = true> void SyncAll() { dslc_emulator::sync_all(isAIVOnly); }
 inline int64_t GetBlockIdx() { return dslc_emulator::vector_only() || dslc_emulator::is_cube() ? dslc_emulator::block() : 2 * dslc_emulator::block() + dslc_emulator::sub(); }
 inline int64_t GetBlockNum() { return dslc_emulator::blocks(); }
 inline int64_t GetSubBlockIdx() { return dslc_emulator::sub(); }
@@ -93,17 +96,24 @@ inline int64_t GetSubBlockNum() { return 2; }
 inline int64_t GetTaskRatio() { return 2; }
 
 // ---------------------------------------------------------------- tensors
+using dslc_emulator::Buffer;
+constexpr dslc_emulator::Memory memory_of(TPosition p) {
+    using namespace dslc_emulator;
+    return p == TPosition::A1 || p == TPosition::B1 ? L1 : p == TPosition::A2 ? L0A : p == TPosition::B2 ? L0B : p == TPosition::CO1 ? L0C : UB;
+}
 template <class T> struct LocalTensor {
     using PrimType = T;
     LocalTensor() = default;
+#if !defined(DSLC_CANN) || DSLC_CANN >= 9                     // since CANN 9 (CANN documentation, LocalTensor)
     LocalTensor(TPosition where, uint32_t address, uint32_t elements) : count(elements), position(where) {
         using namespace dslc_emulator;
-        const Memory m = where == TPosition::A1 || where == TPosition::B1 ? L1 : where == TPosition::A2 ? L0A : where == TPosition::B2 ? L0B : where == TPosition::CO1 ? L0C : UB;
+        const Memory m = memory_of(where);
         if (!memory(m)) wrong("core", "a tensor in a memory that this kind of core does not have");
         if ((int64_t)address + (int64_t)elements * (int64_t)sizeof(T) > capacity(m))
             wrong("capacity", "a tensor of %u elements at byte %u passes the end of its memory, %lld bytes", elements, address, (long long)capacity(m));
         at = memory(m) + address;
     }
+#endif
     LocalTensor operator[](uint32_t first) const {
         LocalTensor part = *this;
         part.at += (size_t)first * sizeof(T);
@@ -158,6 +168,10 @@ template <class T> struct GlobalTensor {
     T *data = nullptr;
 };
 template <class T, CacheLine, DcciDst = DcciDst::CACHELINE_OUT> void DataCacheCleanAndInvalid(const GlobalTensor<T> &) { dslc_emulator::clean(); }
+
+}  // namespace AscendC
+#include "queues.h"
+namespace AscendC {
 
 // What an access covers. Vector units address by blocks of 32 bytes.
 template <class T> Run flat(LocalTensor<T> t, int64_t n) {
@@ -238,11 +252,11 @@ template <class T> void deposit(uint8_t *to, const T *from, int64_t n, int mode)
         memcpy(to + i * sizeof(T), &b, sizeof(T));
     }
 }
-template <class T, class F> void moving(pipe_t pipe, const char *api, Runs reads, Runs writes, F work) {
+template <class T, class F> void moving(pipe_t pipe, const char *api, Runs reads, Runs writes, F work, std::function<std::string()> layout = {}) {
     int64_t bytes = 0;
     for (const Run &r : writes) bytes += r.bytes;
     const int mode = pipe == PIPE_MTE3 ? dslc_emulator::atomic_mode() : 0;
-    issue({pipe, api, std::move(reads), std::move(writes), work, mode ? Kind::atomic : Kind::plain, (double)(bytes / 32 + 20), {}});
+    issue({pipe, api, std::move(reads), std::move(writes), work, mode ? Kind::atomic : Kind::plain, (double)(bytes / 32 + 20), {}, std::move(layout)});
 }
 // Blocks of 32 bytes, `count` elements of them or as the parameters say.
 template <class T> void blocks_between(pipe_t pipe, uint8_t *to, uint8_t *from, const DataCopyParams &p) {
@@ -310,6 +324,13 @@ template <class T> requires moved<T> void DataCopy(LocalTensor<T> to, GlobalTens
             memset(writes[i].at, 0, 32);
             memcpy(writes[i].at, reads[i / (size_t)columns].at + c * (int64_t)sizeof(T), (size_t)inside * sizeof(T));
         }
+    }, [=, rows = p.nValue, pitch = (int)p.dstNzC0Stride]() -> std::string {
+        int matrix = 0;
+        for (int64_t i = 0; i < (int64_t)writes.size(); ++i) {
+            if (i % (rows * columns) == 0) matrix = dslc_emulator::new_matrix();
+            *dslc_emulator::tag_of(writes[(size_t)i].at) = {matrix, (int)(i / columns % rows), (int)(i % columns), pitch, (int)sizeof(T), false};
+        }
+        return "";
     });
 }
 // Runs of any length: what lies beside them in their blocks of UB is filled with the padding, or with anything.
@@ -392,7 +413,11 @@ template <class T> requires moved<T> void LoadData(const LocalTensor<T> &to, con
             else
                 for (int i = 0; i < 16; ++i)
                     for (int j = 0; j < 16; ++j) memcpy(writes[r].at + (j * 16 + i) * 2, reads[r].at + (i * 16 + j) * 2, 2);
-    }, Kind::plain, (double)p.repeatTimes * (to.position == TPosition::A2 ? 2 : 4) + 8});
+    }, Kind::plain, (double)p.repeatTimes * (to.position == TPosition::A2 ? 2 : 4) + 8, {}, [=, turned = p.ifTranspose] {
+        std::string wrong;
+        for (size_t r = 0; r < reads.size() && wrong.empty(); ++r) wrong = dslc_emulator::load_fractal(writes[r].at, reads[r].at, turned, (int)sizeof(T));
+        return wrong;
+    }});
 }
 struct LoadData2dTransposeParams { int32_t startIndex = 0, repeatTimes = 0, srcStride = 0, dstGap = 0, dstFracGap = 0, addrMode = 0; };
 // Squares: two fractals of 16 x 32 bytes one below the other (8-bit types) or beside each other (32-bit types), or one (16-bit types), transposed.
@@ -421,7 +446,14 @@ void LoadDataWithTranspose(const LocalTensor<T> &to, const LocalTensor<T> &from,
             each([&](int k, int i, int j, int y, int x) { square[x][y] = ((const T *)reads[r].at)[(k * 16 + i) * c0 + j]; });
             each([&](int k, int i, int j, int y, int x) { ((T *)writes[r * parts + (size_t)k].at)[i * c0 + j] = square[y][x]; });
         }
-    }, Kind::plain, (double)p.repeatTimes * parts * 4 + 8});
+    }, Kind::plain, (double)p.repeatTimes * parts * 4 + 8, {}, [=] {
+        std::string wrong;
+        for (size_t r = 0; r < reads.size() && wrong.empty(); ++r) {
+            uint8_t *const to_parts[2] = {writes[r * parts].at, writes[r * parts + parts - 1].at};
+            wrong = dslc_emulator::load_square(to_parts, reads[r].at, (int)sizeof(T));
+        }
+        return wrong;
+    }});
 }
 struct MmadParams {
     int32_t m = 0, n = 0, k = 0;
@@ -441,13 +473,13 @@ void Mmad(const LocalTensor<C> &c, const LocalTensor<A> &a, const LocalTensor<B>
     within("m", p.m, 1, 4095);
     within("n", p.n, 1, 4095);
     within("k", p.k, 1, 4095);
-    if (p.m == 1) wrong("range", "Mmad: m is 1, which means another mode: the left operand without fractals");
     if (c.position != TPosition::CO1 || a.position != TPosition::A2 || b.position != TPosition::B2) wrong("path", "Mmad: operands in L0A and L0B, the sum in L0C");
     if (((uintptr_t)c.at % 1024) || ((uintptr_t)a.at % 512) || ((uintptr_t)b.at % 512)) wrong("alignment", "Mmad: multiples of 512 bytes, of 1024 in L0C");
     constexpr int c0 = 32 / (int)sizeof(A);
     const int m16 = (p.m + 15) / 16, n16 = (p.n + 15) / 16, kc = (p.k + c0 - 1) / c0;
     const Run sum{c.at, (int64_t)m16 * n16 * 1024};
-    Runs reads{{a.at, (int64_t)m16 * kc * fractal}, {b.at, (int64_t)kc * n16 * fractal}};
+    const bool gemv = p.m == 1;                               // the left operand is then no fractals but a row (CANN documentation, Mmad)
+    Runs reads{{a.at, gemv ? p.k * (int64_t)sizeof(A) : (int64_t)m16 * kc * fractal}, {b.at, (int64_t)kc * n16 * fractal}};
     if (!p.cmatrixInitVal) reads.push_back(sum);
     // CANN documentation, Mmad: instructions that add to one place need a barrier between them where (m / 16) * (n / 16) is below 10.
     const Kind kind = m16 * n16 >= 10 ? Kind::accumulating : Kind::plain;
@@ -455,7 +487,7 @@ void Mmad(const LocalTensor<C> &c, const LocalTensor<A> &a, const LocalTensor<B>
         using Sum = std::conditional_t<std::is_same_v<C, float>, float, int32_t>;
         std::vector<Sum> left((size_t)(p.m * p.k)), right((size_t)(p.k * p.n));
         for (int i = 0; i < p.m; ++i)
-            for (int k = 0; k < p.k; ++k) left[(size_t)(i * p.k + k)] = (Sum)a.data()[((int64_t)(i / 16) * kc + k / c0) * 16 * c0 + i % 16 * c0 + k % c0];
+            for (int k = 0; k < p.k; ++k) left[(size_t)(i * p.k + k)] = (Sum)a.data()[gemv ? k : ((int64_t)(i / 16) * kc + k / c0) * 16 * c0 + i % 16 * c0 + k % c0];
         for (int k = 0; k < p.k; ++k)
             for (int j = 0; j < p.n; ++j) right[(size_t)(k * p.n + j)] = (Sum)b.data()[((int64_t)(k / c0) * n16 + j / 16) * 16 * c0 + j % 16 * c0 + k % c0];
         std::vector<Sum> row((size_t)p.n);
@@ -466,7 +498,12 @@ void Mmad(const LocalTensor<C> &c, const LocalTensor<A> &a, const LocalTensor<B>
                 for (int j = 0; j < p.n; ++j) row[(size_t)j] += left[(size_t)(i * p.k + k)] * right[(size_t)(k * p.n + j)];
             for (int j = 0; j < p.n; ++j) at(j) = (C)row[(size_t)j];
         }
-    }, kind, (double)m16 * n16 * ((p.k * (int)sizeof(A) + 31) / 32) + 8});
+    }, kind, (double)m16 * n16 * ((p.k * (int)sizeof(A) + 31) / 32) + 8, {}, [=] {
+        using namespace dslc_emulator;
+        std::string wrong = gemv ? row_operand(a.at, p.k * (int64_t)sizeof(A)) : operand(a.at, m16, kc, true, (int)sizeof(A));
+        if (wrong.empty()) wrong = operand(b.at, n16, kc, false, (int)sizeof(B));
+        return wrong.empty() ? added(c.at, m16, n16, p.cmatrixInitVal, std::is_same_v<C, int32_t>) : wrong;
+    }});
 }
 enum class CO2Layout : uint8_t { NZ, ROW_MAJOR };
 struct FixpipeConfig { CO2Layout format; };
@@ -510,7 +547,9 @@ void Fixpipe(const GlobalTensor<T> &to, const LocalTensor<U> &c, const FixpipePa
                 const T value = (T)x;
                 deposit((uint8_t *)(to.data + i * p.dstStride + j), &value, 1, mode);
             }
-    }, mode ? Kind::atomic : Kind::plain, (double)p.mSize * p.nSize * (double)sizeof(T) / 86 + 20});
+    }, mode ? Kind::atomic : Kind::plain, (double)p.mSize * p.nSize * (double)sizeof(T) / 86 + 20, {}, [=, into = (c.at - dslc_emulator::memory(dslc_emulator::L0C)) / 64] {
+        return dslc_emulator::drain(c.at, p.mSize, p.nSize, p.srcStride, into, std::is_same_v<U, int32_t>);
+    }});
 }
 
 // ---------------------------------------------------------------- vector

@@ -4,7 +4,7 @@
 
 using namespace AscendC;
 typedef void (*Body)(GM_ADDR a, GM_ADDR b, GM_ADDR c);
-struct Cases { int32_t count; Body body[64]; };
+struct Cases { int32_t count; Body body[80]; };
 static Cases cases;
 static int32_t add(Body body) { return cases.body[cases.count++] = body, cases.count; }
 #define KERNEL(NAME)                                             \

@@ -95,10 +95,6 @@ KERNEL(barrier_of_the_vector_pipe) {
 KERNEL(a_flag_to_the_scalar_unit) {
     SetFlag<HardEvent::MTE2_S>(0);  // expect event
 }
-KERNEL(one_row) {
-    operands(a);
-    Mmad(l0c<float>(0, 256), l0a<half>(0, 256), l0b<half>(0, 256), product(1, 16, 16));  // expect range
-}
 KERNEL(sum_at_512) {
     operands(a);
     Mmad(l0c<float>(512, 256), l0a<half>(0, 256), l0b<half>(0, 256), product(16, 16, 16));  // expect alignment
@@ -128,4 +124,39 @@ KERNEL(result_past_the_end) {
     Mmad(l0c<float>(0, 256), l0a<half>(0, 256), l0b<half>(0, 256), product(16, 16, 16));
     PASS(M_FIX, 0);
     Fixpipe(global<float>(c), l0c<float>(0, 256), out(16, 16, 80));  // expect out of bounds
+}
+KERNEL(flag_of_a_pipe) {
+    TPipe pipe;
+    SetFlag<HardEvent::M_MTE1>(1);  // expect event
+}
+KERNEL(right_queues_of_the_cube) {
+    TPipe pipe;
+    TQue<TPosition::A1, 1> panels;
+    TQue<TPosition::A2, 1> left;
+    TQue<TPosition::B2, 1> right;
+    TQue<TPosition::CO1, 1> sums;
+    pipe.InitBuffer(panels, 2, 512);
+    pipe.InitBuffer(left, 2, 512);
+    pipe.InitBuffer(right, 2, 512);
+    pipe.InitBuffer(sums, 1, 1024);
+    for (int i = 0; i < 2; ++i) {
+        LocalTensor<half> x = panels.AllocTensor<half>(), l = left.AllocTensor<half>(), r = right.AllocTensor<half>();
+        LocalTensor<float> s = sums.AllocTensor<float>();
+        DataCopy(x, global<half>(a)[i * 256], rows(16, 16, 16));
+        panels.EnQue(x);
+        x = panels.DeQue<half>();
+        LoadData(l, x, fractals(1));
+        LoadData(r, x, fractals(1, true));
+        left.EnQue(l);
+        right.EnQue(r);
+        panels.FreeTensor(x);
+        l = left.DeQue<half>(), r = right.DeQue<half>();
+        Mmad(s, l, r, product(16, 16, 16));
+        sums.EnQue(s);
+        left.FreeTensor(l);
+        right.FreeTensor(r);
+        s = sums.DeQue<float>();
+        Fixpipe(global<float>(c)[i * 256], s, out(16, 16, 16));
+        sums.FreeTensor(s);
+    }
 }

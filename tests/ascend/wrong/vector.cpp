@@ -142,6 +142,30 @@ KERNEL(atomic_meets_a_plain_store) {  // blocks 2
     } else DataCopy(global<float>(c), x, 8);  // expect race
 }
 
+KERNEL(one_store_names_an_element_twice) {
+    auto x = ub<float>(0, 8);
+    Duplicate(x, 1.0f, 8);
+    PASS(V_MTE3, 0);
+    DataCopyExtParams p;
+    p.blockLen = 4;
+    dslc_emulator::Distinct distinct;
+    for (int i = 0; i < 3; ++i) {
+        DataCopyPad(global<float>(c)[i % 2], x, p);  // expect twice
+        PipeBarrier<PIPE_MTE3>();
+    }
+}
+KERNEL(right_stores_of_one_element) {
+    auto x = ub<float>(0, 8);
+    Duplicate(x, 1.0f, 8);
+    PASS(V_MTE3, 0);
+    DataCopyExtParams p;
+    p.blockLen = 4;
+    for (int i = 0; i < 2; ++i) {
+        dslc_emulator::Distinct distinct;
+        for (int k = 0; k < 2; ++k) DataCopyPad(global<float>(c)[k], x, p);
+        PipeBarrier<PIPE_MTE3>();
+    }
+}
 KERNEL(never_written_ub) {
     auto x = ub<float>(0, 64);
     Adds(x[0], x[0], 1.0f, 64);  // expect uninitialised
