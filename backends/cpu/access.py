@@ -46,14 +46,12 @@ def load(op: Op, scope: Scope) -> dict[str, Any]:
     loops = around.loops(vector=a.row is None)
     return {"kind": "scalar" if scalar else "row" if a.row is not None else "element", "loops": loops, "lets": a.lets, "to": to, "row": row,
             "tensor": a.name, "offset": a.offset(), "inside": a.inside(), "pad": pad, "value": value, **context,
-            "window": window(op, scope, a) if op.attr("window") else None}
+            "window": window(op, scope, a) if op.attr("window") else None, "stream": streamed(op, op.into[0], coords, scope, a) if op.attr("stream") else None}
 
 
-def window(op: Op, scope: Scope, a: Access) -> dict[str, Any]:
-    """The pointer and strides of a window, and the condition that it lies inside the tensor; the panels that have it, if the launcher made some."""
-    coords, name = op.args[1:], scope.name(op.into[0])
-    spans = [d for d, c in enumerate(coords) if isinstance(c, Span)]
-    conditions, points, parts = [], [], []
+def _box(op: Op, coords: tuple[Operand, ...], scope: Scope, a: Access) -> tuple[str, list[str], list[str]]:
+    """The offset of a box of spans and points in its tensor, and the conditions that its spans and its points are inside."""
+    spans, points, parts = [], [], []
     for d, c in enumerate(coords):
         start = scope.atom(c.start if isinstance(c, Span) else c)
         if start != "0":
@@ -63,14 +61,35 @@ def window(op: Op, scope: Scope, a: Access) -> dict[str, Any]:
         bound = scope.dim(a.tensor.dims[d])
         if isinstance(c, Span):
             bound = scope.say("least", bound, scope.scalar(c.stop)) if c.stop is not None else bound
-            conditions.append(scope.say("spans", start, c.extent, bound))
+            spans.append(scope.say("spans", start, c.extent, bound))
         else:
             points.append(scope.say("within", start, bound))
+    return " + ".join(parts) or "0", spans, points
+
+
+def window(op: Op, scope: Scope, a: Access) -> dict[str, Any]:
+    """The pointer and strides of a window, and the condition that it lies inside the tensor; the panels that have it, if the launcher made some."""
+    coords, name = op.args[1:], scope.name(op.into[0])
+    at, conditions, points = _box(op, coords, scope, a)
     here = scope.fresh(f"{name}_window")
     scope.windows[op.into[0]], scope.notes["loads"][op.into[0]] = (here, False), (op, False)
-    return {"name": here, "fits": scope.say("both", conditions + points) or "true", "at": " + ".join(parts) or "0", "strides": [a.stride(d) for d in spans],
+    return {"name": here, "fits": scope.say("both", conditions + points) or "true", "at": at,
+            "strides": [a.stride(d) for d, c in enumerate(coords) if isinstance(c, Span)],
             "home": name, "home_strides": list(op.into[0].tile.strides), "type": scope.type(a.tensor.dtype),
             "panels": _from_panels(op, coords, points, scope, a)}
+
+
+def streamed(op: Op, place: Value, coords: tuple[Operand, ...], scope: Scope, a: Access) -> dict[str, Any]:
+    """Where the rows of a tile stand: in the tensor if all of it lies inside, at home otherwise.  From here on the place goes by that name."""
+    home = scope.name(place)
+    at, spans, points = _box(op, coords, scope, a)
+    pointer, row = scope.fresh(f"{home}_at"), ""
+    rows = [d for d, c in enumerate(coords) if isinstance(c, Span)]
+    if len(rows) == 2:
+        row = scope.notes["row"][place] = scope.fresh(f"{home}_row")
+    scope.names[place] = pointer
+    return {"pointer": pointer, "row": row, "fits": scope.say("both", spans + points) or "true", "at": at, "stride": a.stride(rows[0]), "home": home,
+            "home_row": place.tile.strides[0], "type": scope.type(a.tensor.dtype), "const": op.name == "load", "target": a.name}
 
 
 def _from_panels(op: Op, coords: tuple[Operand, ...], points: list[str], scope: Scope, a: Access) -> dict[str, Any] | None:
@@ -95,6 +114,15 @@ def _row_context(a: Access) -> dict[str, Any]:
     return {"n": a.row.extent, "start": start, "stop": stop, "stride": a.stride(a.row_dim)}
 
 
+def outlet(op: Op, scope: Scope) -> dict[str, Any]:
+    """Where the tile of a store can be computed right away."""
+    coords, place = op.args[2:], op.args[1]
+    assert isinstance(place, Value)
+    a, _ = _access(op, coords, scope, [place.tile.strides], rows=True)
+    scope.notes["homes"][place] = scope.name(place)
+    return streamed(op, place, coords, scope, a)
+
+
 def store(op: Op, scope: Scope) -> dict[str, Any]:
     """As load; scatters are checked for two elements with one place, packed stores for whole words."""
     value, coords = op.args[1], op.args[2:]
@@ -105,17 +133,19 @@ def store(op: Op, scope: Scope) -> dict[str, Any]:
     a, around = _access(op, coords, scope, [strides], rows=True)
     checks = _scatter_check(op, coords, scope, a) + a.word_checks(op, coords)
     offset, terms = a.offset(), around.terms(strides)
-    text = element(scope.name(value), terms) if is_tile else scope.scalar(value)  # type: ignore[arg-type]
+    here = scope.name(value) if isinstance(value, Value) and is_tile else ""
+    home = scope.notes["homes"].get(value, here)
+    text = element(home, terms) if is_tile else scope.scalar(value)
     to = f"{a.name}[{offset}]"
     if a.tensor.packing is not None:
         text = scope.say("put_field", to, a.field(), a.tensor.dtype.bits, text)
     row = a.row is not None
     constant = None if is_tile or not row else {"name": scope.fresh("value"), "value": text}
-    pointer = f"&{constant['name']}" if constant else " + ".join([parenthesised(scope.name(value)), *terms]) if is_tile else ""  # type: ignore[arg-type]
+    pointer = f"&{constant['name']}" if constant else " + ".join([parenthesised(home), *terms]) if is_tile else ""
     context = _row_context(a) if row else {"n": "", "start": "", "stop": "", "stride": ""}
     return {"kind": "row" if row else "element", "loops": around.loops(vector=False), "lets": a.lets, "checks": checks, "row": pointer,
             "row_step": strides[-1] if strides else 0, "constant": constant, "type": scope.type(a.tensor.dtype), "tensor": a.name, "offset": offset,
-            "inside": a.inside(), "to": to, "value": text, **context}
+            "inside": a.inside(), "to": to, "value": text, **context, "stream": {"here": here, "home": home, "whole": not a.conditions and not a.row_bound} if op.attr("stream") else None}
 
 
 def _scatter_check(op: Op, coords: tuple[Operand, ...], scope: Scope, a: Access) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from dslc.render import Scope
 from dslc.types import TileType, broadcast_shapes
 
 from ..common.conversion import cast, unsigned
-from .access import atomic, load, store
+from .access import atomic, load, outlet, store
 from .nests import AXIS_NAME, block, element, nest, spread, term
 
 Context = dict[str, Any]
@@ -43,7 +43,8 @@ def _alloc(op: Op, scope: Scope) -> Context:
     t = op.result.tile
     assert t.place is not None
     offset = None if not t.shape else scope.bases[t.place.space] + (t.place.offset or 0)
-    return {"type": scope.type(t.dtype), "name": scope.name(op.result), "offset": offset, "shape": " x ".join(map(str, t.shape)) or "scalar"}
+    return {"type": scope.type(t.dtype), "name": scope.name(op.result), "offset": offset, "shape": " x ".join(map(str, t.shape)) or "scalar",
+            "needed": op.result not in scope.notes["unused"]}
 
 
 def _view(op: Op, scope: Scope) -> Context:
@@ -94,13 +95,20 @@ def _concat(op: Op, scope: Scope) -> Context:
 def _map(op: Op, scope: Scope) -> Context:
     shape, (body,) = op.attr("shape"), op.bodies
     inputs = [v for v in op.args if isinstance(v, Value)]
-    strides = [spread(v.tile, shape) for v in inputs]
+    streams = [outlet(scope.notes["outlets"][v], scope) for v in op.into if v in scope.notes["outlets"]]
+    strides, outs = [_steps(v, shape, scope) for v in inputs], [_steps(v, shape, scope) for v in op.into]
     alone = {o.attr("axis") for o in body.ops if o.name == "coordinate"}
-    n = nest(shape, range(len(shape)), [*strides, *(v.tile.strides for v in op.into)], alone)
+    n = nest(shape, range(len(shape)), [*strides, *outs], alone)
     texts = [element(scope.name(v), n.terms(s)) for v, s in zip(inputs, strides, strict=True)]
     lines, values = block(scope, body, texts, [n.coordinate(a) for a in range(len(shape))])
-    writes = [f"{element(scope.name(v), n.terms(v.tile.strides))} = {value};" for v, value in zip(op.into, values, strict=True)]
-    return {"loops": n.loops(), "body": lines, "writes": writes}
+    writes = [f"{element(scope.name(v), n.terms(to))} = {value};" for v, to, value in zip(op.into, outs, values, strict=True)]
+    return {"loops": n.loops(), "body": lines, "writes": writes, "streams": streams}
+
+
+def _steps(v: Value, shape: tuple[int, ...], scope: Scope) -> tuple[int | str, ...]:
+    """Strides of a place that is broadcast to `shape`; the first of a tile that is used in its tensor is a name."""
+    steps, row = spread(v.tile, shape), scope.notes["row"].get(v)
+    return steps if row is None or v.tile.shape[0] == 1 else (*steps[:-2], row, steps[-1])
 
 
 def _reduction(op: Op, scope: Scope) -> Context:
@@ -111,7 +119,7 @@ def _reduction(op: Op, scope: Scope) -> Context:
     target = op.target
     out = list(target.tile.strides) if target.tile.shape else []
     out.insert(axis, 0)
-    strides = [spread(v.tile, shape) for v in inputs]
+    strides = [_steps(v, shape, scope) for v in inputs]
     alone = {o.attr("axis") for b in op.bodies for o in b.ops if o.name == "coordinate"}
     last = all(n == 1 for n in shape[axis + 1:])
     along = last or op.name.startswith("arg") or not target.tile.shape

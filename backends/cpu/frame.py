@@ -4,7 +4,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from dslc.ir import Kernel, walk
+from dslc.ir import Kernel, Span, walk
 from dslc.passes.lifetimes import arena_bytes
 from dslc.render import FIRST_SITE, Scope
 from dslc.runtime.abi import fields
@@ -23,7 +23,11 @@ def frame(kernel: Kernel, scope: Scope) -> dict[str, Any]:
         need += size
     for space in Space:
         scope.bases.setdefault(space, need)
-    scope.notes.update(panels=panels(kernel, scope), loads={})
+    outlets = {op.args[1]: op for op in walk(kernel.body) if op.name == "store" and op.attr("stream")}
+    # Places of streams that lie inside their tensors in any case.
+    unused = {v for op in walk(kernel.body) if op.attr("stream") and len(op.attr("inside", ())) == op.args[0].tensor.rank  # type: ignore[union-attr]
+              and not any(isinstance(c, Span) and c.stop is not None for c in op.args) for v in (op.into or op.args[1:2])}
+    scope.notes.update(panels=panels(kernel, scope), loads={}, row={}, outlets=outlets, homes={}, unused=unused)
     members = fields(kernel)
     names = member_names(members)
     ops = kernel.body.ops

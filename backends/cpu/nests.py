@@ -11,7 +11,7 @@ from dslc.types import TileType
 
 LOOP_NAMES = tuple(f"e{n}" for n in range(10))             # outermost to innermost
 AXIS_NAME = "e"                                             # the axis that a reduction or scan runs along
-Strides = tuple[int, ...]
+Strides = Sequence[int | str]                               # elements, or the name of what holds them
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def nest(shape: Sequence[int], axes: Iterable[int], operands: Sequence[Strides],
             continue
         last = groups[-1][-1] if groups else None
         joined = last is not None and last not in lone and axis not in lone and all(shape[b] == 1 for b in range(last + 1, axis)) \
-            and all(s[last] == s[axis] * shape[axis] for s in operands)
+            and all(_runs_on(s[last], s[axis], shape[axis]) for s in operands)
         if joined:
             groups[-1] = (*groups[-1], axis)
         else:
@@ -64,11 +64,16 @@ def nest(shape: Sequence[int], axes: Iterable[int], operands: Sequence[Strides],
     return Nest(tuple(shape), tuple(groups), LOOP_NAMES[start:start + len(groups)])
 
 
-def term(name: str, stride: int) -> str:
+def _runs_on(outer: int | str, inner: int | str, extent: int) -> bool:
+    """Whether an outer axis goes on where the inner one ends."""
+    return isinstance(outer, int) and isinstance(inner, int) and outer == inner * extent
+
+
+def term(name: str, stride: int | str) -> str:
     return name if stride == 1 else f"{name} * {stride}"
 
 
-def spread(t: TileType, shape: tuple[int, ...]) -> Strides:
+def spread(t: TileType, shape: tuple[int, ...]) -> tuple[int, ...]:
     """Strides of a place that is broadcast to `shape`: 0 along repeated axes."""
     lead = len(shape) - len(t.shape)
     return (0,) * lead + tuple(0 if n == 1 else s for n, s in zip(t.shape, t.strides, strict=True))

@@ -1,42 +1,92 @@
-"""Operands of dot that are read where they stand: a load that only feeds products need not copy what lies inside its tensor."""
+"""Tiles that are used where they stand in their tensor: a load need not copy what lies inside, a store need not follow what computes it."""
 from __future__ import annotations
 
 from dataclasses import replace
 
-from dslc.ir import Kernel, Op, Span, Value, walk
+from dslc.ir import Body, Const, Kernel, Op, Span, Value, used_values, walk
+from dslc.ops.structure import REDUCTIONS
 from dslc.runtime.abi import written
+
+ELEMENTWISE = ("map", *REDUCTIONS)
+MEMORY = ("load", "store", "atomic_add", "atomic_min", "atomic_max")
 
 
 def windows(kernel: Kernel) -> Kernel:
     """Assumes the placed form.  Then holds: a load of two spans and any points, of an unpacked tensor that the kernel never writes, whose
-    place is read by `dot` alone, as it is or transposed, carries `window=True`.
+    place is read by `dot` alone, as it is or transposed, carries `window=True`; one of whole rows that maps and reductions alone read carries `stream=True`,
+    and so does a store of whole rows whose tile one map computes for it alone.
 
-    Such a load is a pointer with the tensor's strides when every element is inside, and a padded copy otherwise: decided at run time, so
+    Each is a pointer with the tensor's strides when every element is inside, and goes through the padded place otherwise: decided at run time, so
     that ragged edges cost nothing elsewhere.
     """
-    stored = written(kernel)
-    readers: dict[Value, list[Op]] = {}
-    writers: dict[Value, list[Op]] = {}
-    for op in walk(kernel.body):
-        for v in set(op.uses()):
-            readers.setdefault(v, []).append(op)
-        for v in op.into:
-            writers.setdefault(v, []).append(op)
+    return _Windows(kernel).kernel()
 
-    def multiplied(v: Value) -> bool:
-        return all((o.name == "dot" and v not in (*o.into, *o.args[2:])) or (o.name == "view" and turned(o) and multiplied(o.result))
-                   for o in readers.get(v, []))
 
-    def mark(op: Op) -> Op:
-        inner = replace(op, bodies=tuple(replace(b, ops=tuple(mark(o) for o in b.ops)) for b in op.bodies))
-        if op.name != "load" or not op.into or len(op.into[0].tile.shape) != 2:
+class _Windows:
+    def __init__(self, kernel: Kernel) -> None:
+        self.given, self.stored = kernel, written(kernel)
+        self.readers: dict[Value, list[Op]] = {}
+        self.writers: dict[Value, list[Op]] = {}
+        self.at: dict[Value, int] = {}                      # where in the text a scalar is bound
+        for n, op in enumerate(walk(kernel.body)):
+            for v in set(op.uses()):
+                self.readers.setdefault(v, []).append(op)
+            for v in op.into:
+                self.writers.setdefault(v, []).append(op)
+            for v in (*op.results, *(p for b in op.bodies for p in b.params)):
+                self.at[v] = n
+        self.place_in_text = {op: n for n, op in enumerate(walk(kernel.body))}
+
+    def kernel(self) -> Kernel:
+        return replace(self.given, body=self.body(self.given.body))
+
+    def body(self, body: Body) -> Body:
+        direct = {op for n, op in enumerate(body.ops) if op.name == "store" and self.computed_for(op, body.ops[:n])}
+        return replace(body, ops=tuple(op.having(stream=True) if op in direct else self.op(op) for op in body.ops))
+
+    def op(self, op: Op) -> Op:
+        inner = replace(op, bodies=tuple(self.body(b) for b in op.bodies)) if op.bodies and op.name not in ELEMENTWISE else op
+        if op.name != "load" or not op.into or len(self.writers[op.into[0]]) != 1:
             return inner
         tensor, place = op.args[0], op.into[0]
         assert isinstance(tensor, Value)
-        plain = sum(isinstance(c, Span) for c in op.args[1:]) == 2 and tensor.tensor.packing is None and tensor not in stored
-        return inner.having(window=True) if plain and len(writers[place]) == 1 and multiplied(place) else inner
+        if tensor in self.stored or tensor.tensor.packing is not None:
+            return inner
+        if sum(isinstance(c, Span) for c in op.args[1:]) == 2 and len(place.tile.shape) == 2 and self.multiplied(place):
+            return inner.having(window=True)
+        return inner.having(stream=True) if whole_rows(op.args[1:], tensor, place) and self.streamed(place) else inner
 
-    return kernel.with_ops([mark(op) for op in kernel.body.ops])
+    def multiplied(self, v: Value) -> bool:
+        return all((o.name == "dot" and v not in (*o.into, *o.args[2:])) or (o.name == "view" and turned(o) and self.multiplied(o.result))
+                   for o in self.readers.get(v, []))
+
+    def streamed(self, v: Value) -> bool:
+        """Whether maps and reductions alone read it; a vector may gain axes before."""
+        return all(o.name in ELEMENTWISE or (o.name == "view" and len(v.tile.shape) == 1 and not o.attr("start") and self.streamed(o.result))
+                   for o in self.readers.get(v, []))
+
+    def computed_for(self, store: Op, before: tuple[Op, ...]) -> bool:
+        """Whether one map of the ops before computes the whole tile for this store, which could as well stand there."""
+        tensor, tile, coordinates = store.args[0], store.args[1], store.args[2:]
+        assert isinstance(tensor, Value)
+        if not isinstance(tile, Value) or tensor.tensor.packing is not None or not whole_rows(coordinates, tensor, tile) or self.readers[tile] != [store]:
+            return False
+        makers = self.writers.get(tile, [])
+        if len(makers) != 1 or makers[0].name != "map" or makers[0] not in before:
+            return False
+        since = before[before.index(makers[0]) + 1:]
+        starts = [x for c in coordinates for x in ((c.start, c.stop) if isinstance(c, Span) else (c,)) if isinstance(x, Value)]
+        return not any(o.bodies and o.name not in ELEMENTWISE for o in since) and not any(o.name in MEMORY and o.args[0] is tensor for o in since) \
+            and all(self.at.get(v, -1) < self.place_in_text[makers[0]] for v in starts) and tensor not in used_values(makers[0])
+
+
+def whole_rows(coordinates: tuple[object, ...], tensor: Value, place: Value) -> bool:
+    """Whether a tile of rank 1 or 2 has rows that are contiguous in the tensor and in the place."""
+    spans = [d for d, c in enumerate(coordinates) if isinstance(c, Span)]
+    points = [c for c in coordinates if not isinstance(c, Span)]
+    rank = len(place.tile.shape)
+    return 0 < rank == len(spans) <= 2 and spans[-1] in tensor.tensor.unit and place.tile.strides[-1] == 1 \
+        and all(isinstance(c, Const) or (isinstance(c, Value) and not c.tile.shape) for c in points)
 
 
 def turned(op: Op) -> bool:
