@@ -127,7 +127,7 @@ def lloyd(x: Any, centroids: Any, *, iterations: int = 20, tolerance: float = 1e
     for _ in range(iterations):
         steps += 1
         row_squares(c, square)
-        assign(x, c, square, ids, score)
+        assign(x, c, square, ids, score, BD=depth(x.shape[1]))
         perm = np.argsort(ids, kind="stable").astype(np.int32)
         sums, counts = cluster_sums(x, perm, ids[perm], k, ordered, chunk)
         finish(sums, counts, c, shift)
@@ -162,6 +162,11 @@ def origin_form(centers: Any, origin: Any) -> Any:
         return (c * c + 2 * origin.astype(np.float64) * c).sum(1).astype(centers.dtype)
 
 
+def depth(d: int) -> int:
+    """Columns of a tile: all of them up to 128, so that rows are read where they stand."""
+    return d if d <= 128 else 64
+
+
 def sweep(rows: Batches, weight: Any, centers: Any, origin: Any, labels: Any, sums: Any = None, totals: Any = None) -> bool:
     """One pass over the rows: `labels` (N) i32 becomes the nearest of `centers` (K, D), which are relative to `origin` (D); True if one changed.
 
@@ -172,7 +177,7 @@ def sweep(rows: Batches, weight: Any, centers: Any, origin: Any, labels: Any, su
     form, changed, kind = origin_form(centers, origin), False, np.uint16 if len(centers) <= 1 << 16 else np.int32
     for start, stop, block in rows:
         ids, score = np.empty(stop - start, np.int32), np.empty(stop - start, centers.dtype)
-        assign(block, centers, form, ids, score)
+        assign(block, centers, form, ids, score, BD=depth(centers.shape[1]))
         if not np.isfinite(score).all():
             check_finite(block)
             raise ValueError(f"squared distances are larger than {centers.dtype} can hold; scale X")

@@ -20,8 +20,8 @@ SCALARS = frozenset("""
 e e0 e1 e2 e3 e4 e5 e6 e7 e8 e9 e10 e11 arguments packed program status main index {name}_arguments launch_{name}
 free malloc aligned_alloc abort exit abs div rand random signal time clock
 i8 i16 i32 i64 u8 u16 u32 u64 f16 bf16 f32 f64 f8e4m3 f8e5m2 index_t tf32
-absolute at_most bf16_from bitcast bits_of cast Cast cast_saturate CastSaturate clamped cos_ erf_ exp2_ exp_ exp_minus_one exp_tail exp_unclamped f16_from f32_of
-f64_of f8e4m3_from f8e5m2_from field floor_div floor_mod fma_ get_field i4_from_bits int_saturate IntegerRange least less_multiples_of_ln2 log2_ log_
+absolute at_most bf16_from bitcast bits_of cast Cast cast_saturate CastSaturate clamped cos_ erf_ exp2_ exp_ exp_minus_one exp_tail exp_unclamped f16_from
+f32_of f64_of f8e4m3_from f8e5m2_from field floor_div floor_mod fma_ get_field i4_from_bits int_saturate IntegerRange least less_multiples_of_ln2 log2_ log_
 log_of_mantissa logarithm_domain madd maximum minimum most narrow_maximum narrow_minimum narrowed negate polynomial popcount popcount_32 put_field
 random_bits rotate_left round_away round_bias_f32 round_bias_f64 round_down round_rne round_rtz round_to_odd round_up rsqrt_ scaled select shift_left
 shift_right sigmoid_ sigmoid_of sin_ sin_shifted spans split_exponent sqrt_ tanh_ to_int to_int_range Unsigned whole_words widen within """.split())

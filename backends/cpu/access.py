@@ -89,7 +89,7 @@ def streamed(op: Op, place: Value, coords: tuple[Operand, ...], scope: Scope, a:
         row = scope.notes["row"][place] = scope.fresh(f"{home}_row")
     scope.names[place] = pointer
     return {"pointer": pointer, "row": row, "fits": scope.say("both", spans + points) or "true", "at": at, "stride": a.stride(rows[0]), "home": home,
-            "home_row": place.tile.strides[0], "type": scope.type(a.tensor.dtype), "const": op.name == "load", "target": a.name}
+            "home_row": place.tile.strides[0], "type": ("const " if op.name == "load" else "") + scope.type(a.tensor.dtype), "target": a.name}
 
 
 def _from_panels(op: Op, coords: tuple[Operand, ...], points: list[str], scope: Scope, a: Access) -> dict[str, Any] | None:
@@ -97,7 +97,7 @@ def _from_panels(op: Op, coords: tuple[Operand, ...], points: list[str], scope: 
     p = scope.notes["panels"].get(op)
     if p is None:
         return None
-    row, k = (scope.atom(coords[d].start) for d in (p.rows, p.depth))  # type: ignore[union-attr]
+    row, k = (scope.atom(coords[d].start) for d in (p.rows, p.depth))
     number = ""
     for d, c in enumerate(coords):
         if not isinstance(c, Span):
@@ -145,7 +145,8 @@ def store(op: Op, scope: Scope) -> dict[str, Any]:
     context = _row_context(a) if row else {"n": "", "start": "", "stop": "", "stride": ""}
     return {"kind": "row" if row else "element", "loops": around.loops(vector=False), "lets": a.lets, "checks": checks, "row": pointer,
             "row_step": strides[-1] if strides else 0, "constant": constant, "type": scope.type(a.tensor.dtype), "tensor": a.name, "offset": offset,
-            "inside": a.inside(), "to": to, "value": text, **context, "stream": {"here": here, "home": home, "whole": not a.conditions and not a.row_bound} if op.attr("stream") else None}
+            "inside": a.inside(), "to": to, "value": text, **context,
+            "stream": {"here": here, "home": home, "whole": not a.conditions and not a.row_bound} if op.attr("stream") else None}
 
 
 def _scatter_check(op: Op, coords: tuple[Operand, ...], scope: Scope, a: Access) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from math import isnan
 
 from ..ir import Arg, Body, Const, Kernel, Op, Value, count_uses, producers
-from ..types import BOOL, I32, INDEX, TileType
+from ..types import BOOL, I32, TileType
 from ._affine import DIM_MAX
 from ._rewriting import Builder, literal, made_by, scalars
 

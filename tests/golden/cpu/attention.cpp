@@ -10,7 +10,7 @@
 
 namespace {
 
-constexpr size_t arena_bytes = 174080;  // places of one program
+constexpr size_t arena_bytes = 174592;  // places of one program
 constexpr size_t panel_bytes = dot_scratch<128, 64, 64, bf16, bf16>();  // packed operands of dot
 
 // What the programs of one launch share: tensors laid out for dot.
@@ -53,7 +53,7 @@ int32_t programs(const void *packed, int64_t first, int64_t last, void *memory) 
     // attention.py:35: rows = i * BM + tile.iota(BM) + diagonal
     const index_t mul = i * 128;
     // attention.py:36: qt = tile.load(q, (b, (i * BM, BM), h, (0, D)))
-    bf16 *const qt = at<bf16>(scratch, 133120);  // 128 x 64
+    bf16 *const qt = at<bf16>(scratch, 133632);  // 128 x 64
     Window<bf16> qt_window = {qt, 64, 1};
     if (spans(mul, 128, SQ)) {
       qt_window = {q + b * q_stride[0] + mul * q_stride[1] + h * q_stride[2], q_stride[1], 1};
@@ -87,7 +87,7 @@ int32_t programs(const void *packed, int64_t first, int64_t last, void *memory) 
     const index_t peel2 = floor_div<index_t>(maximum<index_t>(peel, 0) + 63, 64);
     for (index_t j = 0; j < peel; j += 64) {
       // attention.py:47: s = tile.dot(qt, tile.load(k, (b, (j, BN), g, (0, D))).T) * (scale * LOG2E)
-      bf16 *const k_tile = at<bf16>(scratch, 149504);  // 64 x 64
+      bf16 *const k_tile = at<bf16>(scratch, 150016);  // 64 x 64
       Window<bf16> k_tile_window = {k_tile, 64, 1};
       if (within(g, G) && k_panels.holds<64, 64>(j, 0)) {
         k_tile_window = k_panels.window((( + b) * G) + g, j, 0);
@@ -111,42 +111,38 @@ int32_t programs(const void *packed, int64_t first, int64_t last, void *memory) 
       for (index_t e0 = 0; e0 < 128; ++e0) {
         max[e0] = reduce_max<f32, 64>([&](index_t e) { return online_softmax_s[e0 * 64 + e]; });
       }
-      f32 *const online_softmax_top = at<f32>(scratch, 99840);  // 128
-      DSLC_VECTOR for (index_t e0 = 0; e0 < 128; ++e0) {
-        online_softmax_top[e0] = maximum<f32>(m[e0], max[e0]);
-      }
       // attention.py:16: safe = tile.where(top == -INF, 0.0, top)
-      f32 *const online_softmax_safe = at<f32>(scratch, 99328);  // 128
+      f32 *const online_softmax_top = at<f32>(scratch, 99840);  // 128
+      f32 *const online_softmax_safe = at<f32>(scratch, 100352);  // 128
       DSLC_VECTOR for (index_t e0 = 0; e0 < 128; ++e0) {
-        const f32 online_softmax_top2 = online_softmax_top[e0];
+        const f32 online_softmax_top2 = maximum<f32>(m[e0], max[e0]);
+        online_softmax_top[e0] = online_softmax_top2;
         online_softmax_safe[e0] = select<f32>(online_softmax_top2 == (-__builtin_inff()), 0.0f, online_softmax_top2);
       }
-      f32 *const online_softmax_p = at<f32>(scratch, 100352);  // 128 x 64
+      f32 *const online_softmax_p = at<f32>(scratch, 100864);  // 128 x 64
       for (index_t e0 = 0; e0 < 128; ++e0) {
         DSLC_VECTOR for (index_t e1 = 0; e1 < 64; ++e1) {
           const f32 sub = online_softmax_s[e0 * 64 + e1] - online_softmax_safe[e0];
           online_softmax_p[e0 * 64 + e1] = exp2_(sub);
         }
       }
-      // attention.py:18: factor = tile.exp2(m - safe)
-      f32 *const online_softmax_factor = at<f32>(scratch, 66560);  // 128
-      DSLC_VECTOR for (index_t e0 = 0; e0 < 128; ++e0) {
-        online_softmax_factor[e0] = exp2_(m[e0] - online_softmax_safe[e0]);
-      }
       // attention.py:19: return top, tile.fma(l, factor, tile.sum(p, 1)), factor, p
-      f32 *const sum = at<f32>(scratch, 67072);  // 128
+      f32 *const sum = at<f32>(scratch, 66560);  // 128
       for (index_t e0 = 0; e0 < 128; ++e0) {
         sum[e0] = reduce_sum<f32, 64>([&](index_t e) { return online_softmax_p[e0 * 64 + e]; });
       }
+      f32 *const online_softmax_factor = at<f32>(scratch, 67072);  // 128
       DSLC_VECTOR for (index_t e0 = 0; e0 < 128; ++e0) {
-        l[e0] = fma_(l[e0], online_softmax_factor[e0], sum[e0]);
+        const f32 online_softmax_factor2 = exp2_(m[e0] - online_softmax_safe[e0]);
+        online_softmax_factor[e0] = online_softmax_factor2;
+        l[e0] = fma_(l[e0], online_softmax_factor2, sum[e0]);
       }
       // attention.py:55: acc = tile.dot(tile.cast(p, T), tile.load(v, (b, (j, BN), g, (0, DV))), acc * factor[:, None])
-      bf16 *const cast2 = at<bf16>(scratch, 149504);  // 128 x 64
+      bf16 *const cast2 = at<bf16>(scratch, 150016);  // 128 x 64
       DSLC_VECTOR for (index_t e0 = 0; e0 < 8192; ++e0) {
         cast2[e0] = cast<bf16>(online_softmax_p[e0]);
       }
-      bf16 *const v_tile = at<bf16>(scratch, 165888);  // 64 x 64
+      bf16 *const v_tile = at<bf16>(scratch, 166400);  // 64 x 64
       Window<bf16> v_tile_window = {v_tile, 64, 1};
       if (within(g, G) && v_panels.holds<64, 64>(0, j)) {
         v_tile_window = v_panels.window((( + b) * G) + g, 0, j);
@@ -184,7 +180,7 @@ int32_t programs(const void *packed, int64_t first, int64_t last, void *memory) 
     }
     for (index_t j2 = peel2 * 64; j2 < last2; j2 += 64) {
       // attention.py:47: s = tile.dot(qt, tile.load(k, (b, (j, BN), g, (0, D))).T) * (scale * LOG2E)
-      bf16 *const k_tile2 = at<bf16>(scratch, 149504);  // 64 x 64
+      bf16 *const k_tile2 = at<bf16>(scratch, 150016);  // 64 x 64
       Window<bf16> k_tile2_window = {k_tile2, 64, 1};
       if (spans(j2, 64, SK) && within(g, G)) {
         k_tile2_window = {k + b * k_stride[0] + j2 * k_stride[1] + g * k_stride[2], k_stride[1], 1};
@@ -211,42 +207,38 @@ int32_t programs(const void *packed, int64_t first, int64_t last, void *memory) 
       for (index_t e0 = 0; e0 < 128; ++e0) {
         max2[e0] = reduce_max<f32, 64>([&](index_t e) { return online_softmax_s2[e0 * 64 + e]; });
       }
-      f32 *const online_softmax_top3 = at<f32>(scratch, 99840);  // 128
-      DSLC_VECTOR for (index_t e0 = 0; e0 < 128; ++e0) {
-        online_softmax_top3[e0] = maximum<f32>(m2[e0], max2[e0]);
-      }
       // attention.py:16: safe = tile.where(top == -INF, 0.0, top)
-      f32 *const online_softmax_safe2 = at<f32>(scratch, 66048);  // 128
+      f32 *const online_softmax_top3 = at<f32>(scratch, 99840);  // 128
+      f32 *const online_softmax_safe2 = at<f32>(scratch, 100352);  // 128
       DSLC_VECTOR for (index_t e0 = 0; e0 < 128; ++e0) {
-        const f32 online_softmax_top4 = online_softmax_top3[e0];
+        const f32 online_softmax_top4 = maximum<f32>(m2[e0], max2[e0]);
+        online_softmax_top3[e0] = online_softmax_top4;
         online_softmax_safe2[e0] = select<f32>(online_softmax_top4 == (-__builtin_inff()), 0.0f, online_softmax_top4);
       }
-      f32 *const online_softmax_p2 = at<f32>(scratch, 100352);  // 128 x 64
+      f32 *const online_softmax_p2 = at<f32>(scratch, 100864);  // 128 x 64
       for (index_t e0 = 0; e0 < 128; ++e0) {
         DSLC_VECTOR for (index_t e1 = 0; e1 < 64; ++e1) {
           const f32 sub2 = online_softmax_s2[e0 * 64 + e1] - online_softmax_safe2[e0];
           online_softmax_p2[e0 * 64 + e1] = exp2_(sub2);
         }
       }
-      // attention.py:18: factor = tile.exp2(m - safe)
-      f32 *const online_softmax_factor2 = at<f32>(scratch, 67072);  // 128
-      DSLC_VECTOR for (index_t e0 = 0; e0 < 128; ++e0) {
-        online_softmax_factor2[e0] = exp2_(m2[e0] - online_softmax_safe2[e0]);
-      }
       // attention.py:19: return top, tile.fma(l, factor, tile.sum(p, 1)), factor, p
       f32 *const sum2 = at<f32>(scratch, 66048);  // 128
       for (index_t e0 = 0; e0 < 128; ++e0) {
         sum2[e0] = reduce_sum<f32, 64>([&](index_t e) { return online_softmax_p2[e0 * 64 + e]; });
       }
+      f32 *const online_softmax_factor3 = at<f32>(scratch, 67072);  // 128
       DSLC_VECTOR for (index_t e0 = 0; e0 < 128; ++e0) {
-        l2[e0] = fma_(l2[e0], online_softmax_factor2[e0], sum2[e0]);
+        const f32 online_softmax_factor4 = exp2_(m2[e0] - online_softmax_safe2[e0]);
+        online_softmax_factor3[e0] = online_softmax_factor4;
+        l2[e0] = fma_(l2[e0], online_softmax_factor4, sum2[e0]);
       }
       // attention.py:55: acc = tile.dot(tile.cast(p, T), tile.load(v, (b, (j, BN), g, (0, DV))), acc * factor[:, None])
-      bf16 *const cast3 = at<bf16>(scratch, 149504);  // 128 x 64
+      bf16 *const cast3 = at<bf16>(scratch, 150016);  // 128 x 64
       DSLC_VECTOR for (index_t e0 = 0; e0 < 8192; ++e0) {
         cast3[e0] = cast<bf16>(online_softmax_p2[e0]);
       }
-      bf16 *const v_tile2 = at<bf16>(scratch, 165888);  // 64 x 64
+      bf16 *const v_tile2 = at<bf16>(scratch, 166400);  // 64 x 64
       Window<bf16> v_tile2_window = {v_tile2, 64, 1};
       if (spans(j2, 64, SK) && within(g, G)) {
         v_tile2_window = {v + b * v_stride[0] + j2 * v_stride[1] + g * v_stride[2], v_stride[1], 1};
@@ -258,7 +250,7 @@ int32_t programs(const void *packed, int64_t first, int64_t last, void *memory) 
       }
       for (index_t e0 = 0; e0 < 128; ++e0) {
         DSLC_VECTOR for (index_t e1 = 0; e1 < 64; ++e1) {
-          acc2[e0 * 64 + e1] = acc2[e0 * 64 + e1] * online_softmax_factor2[e0];
+          acc2[e0 * 64 + e1] = acc2[e0 * 64 + e1] * online_softmax_factor3[e0];
         }
       }
       dot<128, 64, 64>(acc2, 64, Window<bf16>{cast3, 64, 1}, v_tile2_window, true, panels);
@@ -267,30 +259,40 @@ int32_t programs(const void *packed, int64_t first, int64_t last, void *memory) 
         m2[e0] = online_softmax_top3[e0];
       }
     }
-    // attention.py:25: out = acc / tile.where(l == 0.0, 1.0, l)[:, None]
+    // attention.py:26: return out, tile.where(l == 0.0, -INF, (m + tile.log2(l)) * LN2)
     f32 *const where = at<f32>(scratch, 66048);  // 128
+    f32 *const z = at<f32>(scratch, 67072);  // 128
+    f32 *z_at = z;
+    if (spans(mul, 128, SQ)) {
+      z_at = lse + b * lse_stride[0] + h * lse_stride[1] + mul;
+    }
     DSLC_VECTOR for (index_t e0 = 0; e0 < 128; ++e0) {
       const f32 l3 = l2[e0];
       where[e0] = select<f32>(l3 == 0.0f, 1.0f, l3);
-    }
-    // attention.py:26: return out, tile.where(l == 0.0, -INF, (m + tile.log2(l)) * LN2)
-    f32 *const z = at<f32>(scratch, 67072);  // 128
-    DSLC_VECTOR for (index_t e0 = 0; e0 < 128; ++e0) {
-      const f32 l4 = l2[e0];
-      z[e0] = select<f32>(l4 == 0.0f, -__builtin_inff(), (m2[e0] + log2_(l4)) * 0.6931472f);
+      z_at[e0] = select<f32>(l3 == 0.0f, -__builtin_inff(), (m2[e0] + log2_(l3)) * 0.6931472f);
     }
     bf16 *const cast4 = at<bf16>(scratch, 67584);  // 128 x 64
+    bf16 *cast4_at = cast4;
+    index_t cast4_row = 64;
+    if (spans(mul, 128, SQ)) {
+      cast4_at = o + b * o_stride[0] + mul * o_stride[1] + h * o_stride[2];
+      cast4_row = o_stride[1];
+    }
     for (index_t e0 = 0; e0 < 128; ++e0) {
       DSLC_VECTOR for (index_t e1 = 0; e1 < 64; ++e1) {
-        cast4[e0 * 64 + e1] = cast<bf16>(acc2[e0 * 64 + e1] / where[e0]);
+        cast4_at[e0 * cast4_row + e1] = cast<bf16>(acc2[e0 * 64 + e1] / where[e0]);
       }
     }
-    for (index_t e0 = 0; e0 < 128; ++e0) {
-      const index_t o_1 = mul + e0;
-      store_row<64>(o, b * o_stride[0] + o_1 * o_stride[1] + h * o_stride[2], 1, cast4 + e0 * 64, 1, within(o_1, SQ), 0, 64);
+    if (cast4_at == cast4) {
+      for (index_t e0 = 0; e0 < 128; ++e0) {
+        const index_t o_1_2 = mul + e0;
+        store_row<64>(o, b * o_stride[0] + o_1_2 * o_stride[1] + h * o_stride[2], 1, cast4 + e0 * 64, 1, within(o_1_2, SQ), 0, 64);
+      }
     }
     // attention.py:58: tile.store(lse, (b, h, (i * BM, BM)), z)
-    store_row<128>(lse, b * lse_stride[0] + h * lse_stride[1] + mul, 1, z, 1, true, mul, SQ);
+    if (z_at == z) {
+      store_row<128>(lse, b * lse_stride[0] + h * lse_stride[1] + mul, 1, z, 1, true, mul, SQ);
+    }
   }
   return 0;
 }

@@ -77,16 +77,26 @@ int32_t programs(const void *packed, int64_t first, int64_t last, void *memory) 
           load_row<128>(b_tile + e0 * 128, b, n * b_stride[0] + b_1 * b_stride[1] + cols, 1, within(b_1, K), cols, N, cast<f16>(0.0f));
         }
       }
-      dot<128, 128, 64>(acc, 128, a_tile_window, b_tile_window, true, panels);
+      dot<128, 128, 64>(acc, 128, a_tile_window, b_tile_window, true, panels, most(least(K - k, 64), 1));
     }
     // gemm.py:40: tile.store(c, (n, rows, cols), epilogue(acc, bias, rows, cols))
     f16 *const cast2 = at<f16>(scratch, 65536);  // 128 x 128
-    DSLC_VECTOR for (index_t e0 = 0; e0 < 16384; ++e0) {
-      cast2[e0] = cast<f16>(acc[e0]);
+    f16 *cast2_at = cast2;
+    index_t cast2_row = 128;
+    if (spans(rows, 128, M) && spans(cols, 128, N)) {
+      cast2_at = c + n * c_stride[0] + rows * c_stride[1] + cols;
+      cast2_row = c_stride[1];
     }
     for (index_t e0 = 0; e0 < 128; ++e0) {
-      const index_t c_1 = rows + e0;
-      store_row<128>(c, n * c_stride[0] + c_1 * c_stride[1] + cols, 1, cast2 + e0 * 128, 1, within(c_1, M), cols, N);
+      DSLC_VECTOR for (index_t e1 = 0; e1 < 128; ++e1) {
+        cast2_at[e0 * cast2_row + e1] = cast<f16>(acc[e0 * 128 + e1]);
+      }
+    }
+    if (cast2_at == cast2) {
+      for (index_t e0 = 0; e0 < 128; ++e0) {
+        const index_t c_1_2 = rows + e0;
+        store_row<128>(c, n * c_stride[0] + c_1_2 * c_stride[1] + cols, 1, cast2 + e0 * 128, 1, within(c_1_2, M), cols, N);
+      }
     }
   }
   return 0;

@@ -41,13 +41,22 @@ int32_t programs(const void *packed, int64_t first, int64_t last, void *memory) 
     for (index_t j = 0; j < N; j += 1024) {
       // rows.py:15: s = tile.load(x, ((i * BM, BM), (j, BN)), pad=-INF) * scale
       f16 *const x_tile = at<f16>(scratch, 128);  // 4 x 1024
-      for (index_t e0 = 0; e0 < 4; ++e0) {
-        const index_t x_0 = mul + e0;
-        load_row<1024>(x_tile + e0 * 1024, x, x_0 * x_stride[0] + j, 1, within(x_0, M), j, N, cast<f16>(-__builtin_inff()));
+      const f16 *x_tile_at = x_tile;
+      index_t x_tile_row = 1024;
+      if (spans(mul, 4, M) && spans(j, 1024, N)) {
+        x_tile_at = x + mul * x_stride[0] + j;
+        x_tile_row = x_stride[0];
+      } else {
+        for (index_t e0 = 0; e0 < 4; ++e0) {
+          const index_t x_0 = mul + e0;
+          load_row<1024>(x_tile + e0 * 1024, x, x_0 * x_stride[0] + j, 1, within(x_0, M), j, N, cast<f16>(-__builtin_inff()));
+        }
       }
       f32 *const s = at<f32>(scratch, 8320);  // 4 x 1024
-      DSLC_VECTOR for (index_t e0 = 0; e0 < 4096; ++e0) {
-        s[e0] = widen(x_tile[e0]) * scale;
+      for (index_t e0 = 0; e0 < 4; ++e0) {
+        DSLC_VECTOR for (index_t e1 = 0; e1 < 1024; ++e1) {
+          s[e0 * 1024 + e1] = widen(x_tile_at[e0 * x_tile_row + e1]) * scale;
+        }
       }
       // rows.py:16: top = tile.maximum(m, tile.max(s, 1))
       f32 *const max = at<f32>(scratch, 128);  // 4
@@ -74,20 +83,35 @@ int32_t programs(const void *packed, int64_t first, int64_t last, void *memory) 
     for (index_t j2 = 0; j2 < N; j2 += 1024) {
       // rows.py:21: tile.store(y, at, tile.exp(tile.load(x, at) * scale - m[:, None]) / l[:, None])
       f16 *const x_tile2 = at<f16>(scratch, 128);  // 4 x 1024
-      for (index_t e0 = 0; e0 < 4; ++e0) {
-        const index_t x_0_2 = mul + e0;
-        load_row<1024>(x_tile2 + e0 * 1024, x, x_0_2 * x_stride[0] + j2, 1, within(x_0_2, M), j2, N, cast<f16>(0.0f));
-      }
-      f16 *const cast2 = at<f16>(scratch, 8320);  // 4 x 1024
-      for (index_t e0 = 0; e0 < 4; ++e0) {
-        DSLC_VECTOR for (index_t e1 = 0; e1 < 1024; ++e1) {
-          const f32 exp = exp_((widen(x_tile2[e0 * 1024 + e1]) * scale) - m[e0]);
-          cast2[e0 * 1024 + e1] = cast<f16>(exp / l[e0]);
+      const f16 *x_tile2_at = x_tile2;
+      index_t x_tile2_row = 1024;
+      if (spans(mul, 4, M) && spans(j2, 1024, N)) {
+        x_tile2_at = x + mul * x_stride[0] + j2;
+        x_tile2_row = x_stride[0];
+      } else {
+        for (index_t e0 = 0; e0 < 4; ++e0) {
+          const index_t x_0_2 = mul + e0;
+          load_row<1024>(x_tile2 + e0 * 1024, x, x_0_2 * x_stride[0] + j2, 1, within(x_0_2, M), j2, N, cast<f16>(0.0f));
         }
       }
+      f16 *const cast2 = at<f16>(scratch, 8320);  // 4 x 1024
+      f16 *cast2_at = cast2;
+      index_t cast2_row = 1024;
+      if (spans(mul, 4, M) && spans(j2, 1024, N)) {
+        cast2_at = y + mul * y_stride[0] + j2;
+        cast2_row = y_stride[0];
+      }
       for (index_t e0 = 0; e0 < 4; ++e0) {
-        const index_t y_0 = mul + e0;
-        store_row<1024>(y, y_0 * y_stride[0] + j2, 1, cast2 + e0 * 1024, 1, within(y_0, M), j2, N);
+        DSLC_VECTOR for (index_t e1 = 0; e1 < 1024; ++e1) {
+          const f32 sub = (widen(x_tile2_at[e0 * x_tile2_row + e1]) * scale) - m[e0];
+          cast2_at[e0 * cast2_row + e1] = cast<f16>(exp_(sub) / l[e0]);
+        }
+      }
+      if (cast2_at == cast2) {
+        for (index_t e0 = 0; e0 < 4; ++e0) {
+          const index_t y_0_2 = mul + e0;
+          store_row<1024>(y, y_0_2 * y_stride[0] + j2, 1, cast2 + e0 * 1024, 1, within(y_0_2, M), j2, N);
+        }
       }
     }
   }
