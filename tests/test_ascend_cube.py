@@ -297,7 +297,9 @@ def test_attention(head: int, causal: bool, mode: str, kernels: dict[str, Any]) 
 
 
 def test_every_dot_is_a_product_of_the_cube(kernels: dict[str, Any]) -> None:
-    """What is asserted of the source: products where dots are, no element-wise product, and flags on both sides."""
+    """What is asserted of the source: products where dots are (those of attention in a loop without masks and one with), no element-wise product, and flags
+    on both sides.
+    """
     q = normal((1, 70, 1, 64), np.float16)
     o, lse = np.empty(q.shape, np.float16), np.empty((1, 1, 70), np.float32)
     attention = rendered(kernels["attention"], q, q, q, o, lse, 0.125, BM=32, BN=32)
@@ -307,7 +309,7 @@ def test_every_dot_is_a_product_of_the_cube(kernels: dict[str, Any]) -> None:
     assign = rendered(kernels["assign"], x, x, x[:, 0].copy(), ids, x[:, 0].copy(), BN=32, BK=16, BD=16)
     w = np.zeros((8, 32), np.uint32)
     w4a16 = rendered(kernels["w4a16"], a, w, np.ones((1, 32), np.float16), None, np.empty((2, 64, 32), np.float32), GROUP=64, BN=32)
-    for source, number in ((attention, 2), (gemm, 1), (assign, 1), (w4a16, 1)):
+    for source, number in ((attention, 4), (gemm, 1), (assign, 1), (w4a16, 1)):
         assert source.count("multiply<") == number and "dot_by_element" not in source
     assert "_vector(" not in gemm and "KERNEL_TYPE_AIC_ONLY" in gemm
     assert "KERNEL_TYPE_MIX_AIC_1_2" in attention and attention.count("Ring<") == 6

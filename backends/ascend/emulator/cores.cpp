@@ -650,7 +650,7 @@ void scalar_waits(int32_t id, std::string waits) {
 }  // namespace
 void cross_wait(int32_t mode, pipe_t pipe, int32_t id) {
     Core &c = core();
-    if (mode != 2) wrong("cross-core", "CrossCoreWaitFlag<%d>: only mode 2, between the cube core and its two vector cores, is emulated", mode);
+    if (mode < 0 || mode > 2 || (mode == 1 && c.cube)) wrong("cross-core", "CrossCoreWaitFlag<%d>: modes are 0, 1 of vector cores, 2", mode);
     if (pipe == PIPE_ALL || id < 0 || id > 10 || world().type < KERNEL_TYPE_MIX_AIC_1_1)
         wrong("cross-core", "CrossCoreWaitFlag<%d, PIPE_%s>(%d): a pipe, the flag 0..10, the kernel a mixed one", mode, pipe_names[pipe], id);
     if (!pipe_of(c, pipe)) wrong("core", "CrossCoreWaitFlag<%d, PIPE_%s> on %s", mode, pipe_names[pipe], name_of(c).c_str());
