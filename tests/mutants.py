@@ -1,9 +1,12 @@
-"""One change at a time to the text of a generated GPU kernel's function: every deletion, shift and exchange that a line offers, in the order of the text."""
+"""One change at a time to the text of a generated kernel's function: every deletion, shift and exchange that a line offers, in the order of the text.
+
+`Dialect` says how sources of some targets are read and changed; the rules here are those for GPUs.
+"""
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -26,6 +29,23 @@ class Edit:
     start: int
     end: int
     new: str
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How sources of some targets are changed.
+
+    begins: how the first line of the first function begins.  lines: indices of the lines that may change.  edits: the changes of one line.  several: changes of more lines than one, as (kind, name, new lines by index).
+    each: kinds that are made in every one of several statements that are alike, the others in the last; None: all are.
+    names: a pattern with {name} of what is named after the kernel, where several sources are to be one file.
+    """
+
+    begins: str
+    lines: Callable[[str], Sequence[int]]
+    edits: Callable[[str], Iterator[Edit]]
+    names: str
+    each: Set[str] | None = None
+    several: Callable[[Sequence[str], Sequence[int]], Iterator[tuple[str, str, dict[int, str]]]] = lambda lines, where: iter(())
 
 
 # Calls without which memory or time would be out of order.  order_fence and wgmma_hold steer the compiler only, priority and registers_* the speed.
@@ -51,23 +71,29 @@ def function_lines(source: str) -> range:
     return range(start + 1, next(i for i in range(start, len(lines)) if lines[i] == "}"))
 
 
-def mutants(source: str) -> list[Mutant]:
-    """Every change, each resulting text once.
+def mutants(source: str, dialect: Dialect | None = None) -> list[Mutant]:
+    """Every change, each resulting text once; those of a GPU if no dialect is given.
 
     A statement may be there several times, but for the numbers of names: a loop's body again for its last trips. What orders memory and places in it is
     changed in all of them, the rest in the last.
     """
-    lines, seen, names = source.splitlines(), {source}, Counter[str]()
-    found, last = [], {likeness(lines, n): n for n in function_lines(source)}
-    for n in function_lines(source):
-        for e in edits(lines[n]):
-            text = lines[n][:e.start] + e.new + lines[n][e.end:]
-            whole = "\n".join([*lines[:n], text, *lines[n + 1:]]) + "\n"
-            if whole not in seen and (e.kind in EACH or last[likeness(lines, n)] == n):
-                seen.add(whole)
-                name = f"{e.kind}: {shown(lines[n], e)}"
-                names[name] += 1
-                found.append(Mutant(name if names[name] == 1 else f"{name} #{names[name]}", e.kind, n + 1, whole))
+    by = dialect or GPU
+    lines, where, seen, names = source.splitlines(), by.lines(source), {source}, Counter[str]()
+    found, last = [], {likeness(lines, n): n for n in where}
+
+    def add(kind: str, said: str, changed: Mapping[int, str]) -> None:
+        whole = "\n".join(changed.get(n, text) for n, text in enumerate(lines)) + "\n"
+        if whole not in seen:
+            seen.add(whole)
+            name = f"{kind}: {said}"
+            names[name] += 1
+            found.append(Mutant(name if names[name] == 1 else f"{name} #{names[name]}", kind, min(changed) + 1, whole))
+    for n in where:
+        for e in by.edits(lines[n]):
+            if by.each is None or e.kind in by.each or last[likeness(lines, n)] == n:
+                add(e.kind, shown(lines[n], e), {n: lines[n][:e.start] + e.new + lines[n][e.end:]})
+    for kind, name, changed in by.several(lines, where):
+        add(kind, name, changed)
     return found
 
 
@@ -257,6 +283,9 @@ def shifts(line: str) -> Iterator[Edit]:
 
 RULES = (synchronisations, statements, waits, guards, comparisons, loops, constants, signs, digits, strides, transposes, swizzles, arguments, reductions,
          shifts)
+
+
+GPU = Dialect("KERNEL(", function_lines, edits, r"{name}_programs|launch_{name}", EACH)
 
 
 # ---------------------------------------------------------------- reading a line
