@@ -49,7 +49,7 @@ SECONDS = 20.0                       # of one emulated run; a right one takes le
 class Family:
     """Targets whose sources are changed alike.
 
-    messages: lines of a source that the compiler names in its messages.  makers: kernels by name.  modes: of emulation.  together: mutants in one library, since most of a compilation is headers and what mutants share.
+    compile: a source to a library beside it, None: by the emulator's toolchain.  makers: kernels by name.  modes: of emulation.  together: mutants in one library, since most of a compilation is headers and what mutants share.
     """
 
     targets: tuple[str, ...]
@@ -58,7 +58,7 @@ class Family:
     dialect: Dialect
     together: int
     document: survivors.Document
-    messages: Callable[[Path], set[int]] = lambda main: set()
+    compile: Callable[[Path], str] | None = None
 
     def mutants(self, kernel: str, target: str) -> list[Mutant]:
         """Every change of a kernel's source."""
@@ -69,18 +69,31 @@ class Family:
         return [(k, t) for t in self.targets for k in self.makers]
 
 
-def named_lines(main: Path) -> set[int]:
-    """Lines of generated AscendC that the compiler says anything about."""
-    command = [*find_compiler().command, "-fsyntax-only", "-w", "-x", "c++", emulation.STANDARD, str(main)]
-    _, said = call([*command, *(word for folder in (emulation.EMULATOR, emulation.HERE, emulation.COMMON) for word in ("-I", str(folder)))], main.parent)
-    return {int(n) for n in re.findall(rf"{re.escape(main.name)}:(\d+)", said)}
+class Broken(DslError):
+    """Some texts of a library do not compile: those whose lines the compiler names."""
+
+    def __init__(self, lines: set[int]) -> None:
+        super().__init__("it does not compile")
+        self.lines = lines
+
+
+def compile_ascend(main: Path) -> str:
+    """As the emulator does it, without what names the lines of findings."""
+    compiler, binary = find_compiler(), f"{main.stem}.emulated.so"
+    flags = [f for f in emulation._for_emulation(compiler, "-O1").flags if f != "-g"]
+    folders = [word for folder in (emulation.EMULATOR, emulation.HERE, emulation.COMMON) for word in ("-I", str(folder))]
+    code, said = call([*compiler.command, *flags, emulation.STANDARD, *folders, "-x", "c++", str(main), "-x", "none",
+                       str(emulation._engine(compiler).path / "cores.o"), "-ldl", "-o", str(main.parent / binary)], main.parent)
+    if code:
+        raise Broken({int(n) for n in re.findall(rf"{re.escape(main.name)}:(\d+)", said)})
+    return binary
 
 
 GPU = Family(("cuda:sm_80", "cuda:sm_90a", "hip:gfx942", "hip:gfx950"), subjects_gpu.MAKERS, ("late", "early", "random:1", "random:2"), mutants.GPU, 8,
              survivors.GPU)
 ASCEND = Family(("ascend:910b",), subjects_ascend.MAKERS,
                 ("late", "early", "random:1", *(f"starve:{what}" for what in ("V", "MTE2", "MTE3", "MTE1", "M", "FIX", "AIC", "AIV"))), mutants_ascend.ASCEND, 32,
-                survivors_ascend.ASCEND, named_lines)
+                survivors_ascend.ASCEND, compile_ascend)
 FAMILIES = (GPU, ASCEND)
 
 
@@ -114,10 +127,8 @@ class Subject:
         """Numbers of the calls for a change in this text."""
         return [i for i, d in enumerate(self.calls) if d.where in text]
 
-    def write(self, folder: Path, texts: Sequence[str]) -> list[int]:
-        """One source in `folder` of several texts that differ in the kernel's function only; the n-th one's launcher is called launch_NAME_n.  The last line
-        of each.
-        """
+    def build(self, folder: Path, texts: Sequence[str]) -> str:
+        """A library in `folder` of several texts that differ in the kernel's function only; the n-th one's launcher is called launch_NAME_n."""
         name, own = self.described["name"], self.family.dialect
         start = next(n for n, text in enumerate(self.source.splitlines()) if text.startswith(own.begins))
         names = re.compile(rf"\b({own.names.format(name=name)})\b")
@@ -126,23 +137,21 @@ class Subject:
             parts.append(names.sub(rf"\1_{n}", "\n".join(text.splitlines()[start:])))
         for file, content in self.files.items():
             (folder / file).write_text("\n".join([*heads, *parts, ""]) if file == self.main else content)
-        return [*accumulate((1 + part.count("\n") for part in parts), initial=start)][1:]
-
-    def build(self, folder: Path, texts: Sequence[str]) -> str:
-        """The library of what `write` writes."""
-        self.write(folder, texts)
-        return self.emulator.compile(folder, self.described["name"])
-
-    def broken(self, folder: Path, texts: Sequence[str]) -> set[int]:
-        """Numbers of texts that a compiler's messages name, which are some of those that do not compile; none where the family does not ask."""
-        last = self.write(folder, texts)
-        return {bisect_left(last, n) for n in self.family.messages(folder / self.main)}
+        if self.family.compile is None:
+            return self.emulator.compile(folder, name)
+        try:
+            return self.family.compile(folder / self.main)
+        except Broken as e:
+            last = [*accumulate((1 + part.count("\n") for part in parts), initial=start)][1:]
+            raise Broken({bisect_left(last, n) for n in e.lines}) from None
 
     def fault(self, folder: Path, binary: str, n: int = 0, modes: Sequence[str] = (), calls: Sequence[int] = ()) -> str:
         """What the first run of the n-th text that shows anything shows, or "".  `calls`: by number, by default all that are for the kernel's source."""
         data = {**self.described, "name": f"{self.described['name']}_{n}", "binary": binary, "accesses": {"grid": [], "rows": []}}
         entry = Entry("", folder, data)
         plans = [self.kernel._make_plan(self.steered.target, entry, b, len(d.given)) for b, d in zip(self.bindings, self.calls, strict=True)]
+        for plan in plans:
+            plan.launch.lines_of = lambda addresses: {}             # of findings only their kinds are wanted
         for mode in modes or self.family.modes:
             for i in calls or self.calls_of(self.source):
                 found = self.run(plans[i], self.calls[i], self.bindings[i], mode)
@@ -223,12 +232,12 @@ def tried(job: tuple[str, str, Sequence[Mutant]]) -> list[Result]:
         return Result(kernel, target, m.name, m.kind, m.line, caught, what[:300], (time.perf_counter() - start) / len(group))
     results = []
     with tempfile.TemporaryDirectory(prefix="dslc-mutant-") as folder:
-        bad = subject.broken(Path(folder), [m.text for m in group])
-        if bad:
-            good = [m for n, m in enumerate(group) if n not in bad]
-            return [*(result(m, "compiler", "it does not compile") for n, m in enumerate(group) if n in bad), *(tried((kernel, target, good)) if good else [])]
         try:
             binary = subject.build(Path(folder), [m.text for m in group])
+        except Broken as e:
+            good = [m for n, m in enumerate(group) if n not in e.lines]
+            assert len(good) < len(group), "the compiler names no line of what does not compile"
+            return [*(result(m, "compiler", str(e)) for n, m in enumerate(group) if n in e.lines), *(tried((kernel, target, good)) if good else [])]
         except DslError as e:
             return [result(group[0], "compiler", str(e))] if len(group) == 1 else [r for m in group for r in tried((kernel, target, [m]))]
         for n, m in enumerate(group):

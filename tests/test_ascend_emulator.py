@@ -20,7 +20,7 @@ WRONG = Path(__file__).parent / "ascend" / "wrong"
 FILES = ("vector", "cube", "mixed")
 MODES = ("late", "early", "random:1", *(f"starve:{x}" for x in ("V", "M", "MTE1", "MTE2", "MTE3", "FIX", "AIC", "AIV")))
 _KERNEL = re.compile(r"KERNEL\((\w+)\) \{(?:  // blocks (\d+))?")
-_EXPECT = re.compile(r"// expect (race|uninitialised|out of bounds|alignment|capacity|event|deadlock|core|cross-core|range|path|cache)( \w+)?$")
+_EXPECT = re.compile(r"// expect (race|uninitialised|out of bounds|alignment|capacity|event|deadlock|core|cross-core|range|path|cache|end)( \w+)?$")
 
 
 def cases(file: str) -> dict[str, tuple[int, int, str, list[int]]]:
