@@ -13,7 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import dslc.backends.ascend
-from mutants import Dialect, Edit, closing, comparisons, digits, pieces, shifts, signs, strides, templates
+from mutants import Dialect, Edit, closing, comparisons, digits, pieces, shifts, shown, signs, strides, templates
 
 HEADER = Path(dslc.backends.ascend.__file__).with_name("tile_ascend_cube.h")
 PIPES = {"cube": ("M", "MTE1", "MTE2", "FIX"), "vector": ("V", "MTE2", "MTE3")}
@@ -41,6 +41,18 @@ def functions(lines: Sequence[str]) -> dict[str, range]:
 
 def function_lines(source: str) -> list[int]:
     return [n for inside in functions(source.splitlines()).values() for n in inside]
+
+
+def with_next(lines: Sequence[str], n: int, e: Edit) -> str:
+    """A change in its statement; of flags and barriers, which are alike, with the statement that they stand before."""
+    alike = _FLAG.fullmatch(lines[n].strip()) or "PipeBarrier" in lines[n]
+    return shown(lines, n, e) + (f" before {beside_text(lines, n)}" if alike else "")
+
+
+def beside_text(lines: Sequence[str], n: int) -> str:
+    """The next statement that is no flag, barrier or declaration, its beginning."""
+    found = (t.strip() for t in lines[n + 1:])
+    return next((t for t in found if t and not t.startswith("//") and not _LET.match(t) and not _FLAG.match(t) and not t.startswith("PipeBarrier")), "")[:70]
 
 
 # ---------------------------------------------------------------- changes of one line
@@ -111,11 +123,8 @@ def halves(line: str) -> Iterator[Edit]:
     for m in re.finditer(r"\bcore\.(?:local|ub_at)<", line):
         *_, (a, b) = pieces(line, line.index("(", m.start()))
         yield Edit("halve", a, b, f" {int(line[a:b]) // 2}")
-    for name, args in templates(line):
-        if name == "tile":
-            for a, b in args[1:]:
-                if int(line[a:b]) > 1:
-                    yield Edit("halve", a, b, f" {int(line[a:b]) // 2}")
+    for m in re.finditer(r"\bcore\.tile<\w+, (?:1, )?(\d+), \d+", line):
+        yield Edit("halve", m.start(1), m.end(1), str(int(m[1]) // 2))
     for m in re.finditer(r"\brings = .* \* (\d+);", line):
         yield Edit("halve", m.start(1), m.end(1), str(int(m[1]) // 2))
 
@@ -222,13 +231,13 @@ def pairs(lines: Sequence[str], unit: str, where: range) -> Changes:
         for a, b in pairwise([f for f in flags if (f.event, f.number) == key]):
             if a.sets == b.sets:
                 continue
-            shown = f"{a.text} .. {b.text} before {following(lines, b.line)[:60]}"
-            yield "pair", shown, {a.line: "", b.line: ""}
+            said = f"{a.text} .. {b.text} before {beside_text(lines, b.line)}"
+            yield "pair", said, {a.line: "", b.line: ""}
             setter, waiter = a.event.split("_")
             other = next((p for p in PIPES[unit] if p not in (setter, waiter) and (f"{p}_{waiter}", 3) not in taken), None)
             if a.sets and other is not None and indent(lines[a.line]) == indent(lines[b.line]) and setter != "S" != waiter:
                 text = f"Flag<HardEvent::{other}_{waiter}>(3);"
-                yield "flag", f"{shown}: {other}_{waiter}", {a.line: f"Set{text}", b.line: f"Wait{text}"}
+                yield "flag", f"{said}: {other}_{waiter}", {a.line: f"Set{text}", b.line: f"Wait{text}"}
 
 
 def moves(lines: Sequence[str], unit: str, where: range) -> Changes:
@@ -244,11 +253,6 @@ def moves(lines: Sequence[str], unit: str, where: range) -> Changes:
 
 def indent(text: str) -> int:
     return len(text) - len(text.lstrip())
-
-
-def following(lines: Sequence[str], n: int) -> str:
-    """The next line that is code."""
-    return next((t.strip() for t in lines[n + 1:] if t.strip() and not t.strip().startswith("//")), "")
 
 
 def beside(lines: Sequence[str], n: int, way: int, where: range) -> int | None:
@@ -291,12 +295,12 @@ def crossings(lines: Sequence[str], where: dict[str, range]) -> Changes:
     found = [(unit, n, *c) for unit, inside in where.items() for n in inside if (c := crossing(lines[n]))]
     for unit, n, what, ring, body in found:
         for m in re.finditer(r"AscendC::CrossCore(Set|Wait)Flag<2, PIPE_(\w+)>\(\w+\.(ready|free)\);", body):
-            shown = f"{what} of {unit}, {ring}: CrossCore{m[1]}Flag<2, PIPE_{m[2]}>({m[3]})"
-            yield "cross", f"{shown} left out", {n: braced(body, m.span(), "")}
+            said = f"{what} of {unit}, {ring}: CrossCore{m[1]}Flag<2, PIPE_{m[2]}>({m[3]})"
+            yield "cross", f"{said} left out", {n: braced(body, m.span(), "")}
             for pipe in PIPES[unit]:
                 if pipe != m[2]:
-                    yield "cross", f"{shown} by PIPE_{pipe}", {n: braced(body, m.span(2), pipe)}
-            yield "cross", f"{shown} of the other flag", {n: braced(body, m.span(3), "free" if m[3] == "ready" else "ready")}
+                    yield "cross", f"{said} by PIPE_{pipe}", {n: braced(body, m.span(2), pipe)}
+            yield "cross", f"{said} of the other flag", {n: braced(body, m.span(3), "free" if m[3] == "ready" else "ready")}
         if m := re.search(rf"{ring}\.next\(\);", body):
             yield "phase", f"{what} of {unit}, {ring}: next() left out", {n: braced(body, m.span(), "")}
     for ring in dict.fromkeys(r for *_, r, _ in found):
@@ -321,4 +325,5 @@ def several(lines: Sequence[str], _where: Sequence[int]) -> Changes:
     yield from crossings(lines, units)
 
 
-ASCEND = Dialect(r"__aicore__ inline void ", function_lines, edits, r"{name}_(?:cube|vector|kernel)|launch_{name}", several=several)
+ASCEND = Dialect(r"__aicore__ inline void ", function_lines, edits, r"{name}_(?:cube|vector|kernel)|launch_{name}",
+                 {"delete", "flag", "phase"}, r"([a-z(])_?\d+\b", with_next, several)

@@ -6,6 +6,7 @@ whole tiles, several programs on a core, then with every edge ragged.  What lies
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import ml_dtypes
@@ -19,8 +20,8 @@ bf16 = ml_dtypes.bfloat16
 
 
 def gemm_data(random: Any) -> list[Data]:
-    """Whole tiles, 4 trips, 2 programs on each of 2 cores; ragged along M, N and K, 3 trips, 3 programs on a core."""
-    return [gemm_call(random, *sizes) for sizes in ((256, 512, 512, 2), (270, 300, 261, 2))]
+    """Whole tiles, 3 trips, 2 programs on each of 2 cores; one past a tile along M, N and K, 3 trips, 3 programs on a core."""
+    return [gemm_call(random, *sizes) for sizes in ((256, 512, 384, 2), (129, 513, 257, 2))]
 
 
 def gemm_call(random: Any, m: int, n: int, k: int, programs: int) -> Data:
@@ -31,11 +32,11 @@ def gemm_call(random: Any, m: int, n: int, k: int, programs: int) -> Data:
 
 
 def w4a16_data(random: Any) -> list[Data]:
-    """Whole tiles, 2 runs of K of 6 and 5 trips, 4 programs on a core; ragged along M, N and K, one group more than K fills."""
-    return [w4a16_call(random, *sizes) for sizes in ((16, 1408, 256, 2), (19, 600, 137, 2))]
+    """Whole tiles, 2 runs of K of 6 and 5 trips, 2 programs on each of 2 cores; ragged along M, N and K, runs of 3 and 2 trips, 8 programs on a core."""
+    return [w4a16_call(random, *sizes) for sizes in ((16, 1408, 256, 2, 2), (17, 600, 129, 2, 1))]
 
 
-def w4a16_call(random: Any, m: int, k: int, n: int, s: int) -> Data:
+def w4a16_call(random: Any, m: int, k: int, n: int, s: int, programs: int) -> Data:
     """The last group of weights may be shorter than the others."""
     groups, step = -(-k // 128), gemm.run_length(k, 128, s)
     a = random.standard_normal((m, k)).astype(np.float16)
@@ -47,20 +48,20 @@ def w4a16_call(random: Any, m: int, k: int, n: int, s: int) -> Data:
     weights = ((quantised_gemm.unpack_gptq(words) - zeros) * scales).astype(np.float16)
     runs = [gemm.product(a[:, r * step:(r + 1) * step], weights[r * step:(r + 1) * step]) for r in range(s)]
     right = {"part": Expected(np.stack([r.value for r in runs]), np.stack([r.error for r in runs]))}
-    return Data(given, lambda got: right, programs=1)
+    return Data(given, lambda got: right, programs=programs)
 
 
 def softmax_data(random: Any) -> list[Data]:
-    """Whole tiles, 3 trips, 2 programs on each of 2 cores; one row and one column past a tile."""
-    return [softmax_call(random, *sizes) for sizes in ((16, 3072), (5, 2049))]
+    """Whole tiles, 3 trips, 2 programs on each of 2 cores; one row and one column past a tile; no column, so that neither loop has a trip."""
+    return [softmax_call(random, *sizes) for sizes in ((16, 3072, 2), (5, 2049, 1), (9, 0, 1))]
 
 
-def softmax_call(random: Any, m: int, n: int) -> Data:
-    """Scores grow along a row, so that each trip has a greater maximum."""
-    x = (random.standard_normal((m, n)) + np.arange(n) / 1024 + 3 * np.arange(m)[:, None]).astype(np.float16)
-    right = rows._softmax_reference({"x": x, "scale": 0.75}, {})
+def softmax_call(random: Any, m: int, n: int, programs: int) -> Data:
+    """Scores grow along a row, so that each trip has a greater maximum, and from row to row by more than f32's exp bears."""
+    x = (random.standard_normal((m, n)) + np.arange(n) / 512 + 150 * np.arange(m)[:, None]).astype(np.float16)
+    right = rows._softmax_reference({"x": x, "scale": 0.75}, {}) if n else {"y": Expected(x)}
     given = {"x": padded(x, n + 16, np.nan), "y": padded(np.full((m, n), np.nan, np.float16), n + 16, 77.0), "scale": 0.75}
-    return Data(given, lambda got: right, programs=1)
+    return Data(given, lambda got: right, programs=programs)
 
 
 def rmsnorm_data(random: Any) -> list[Data]:
@@ -79,11 +80,14 @@ def rmsnorm_call(random: Any, m: int, programs: int) -> Data:
 
 
 def attention_data(random: Any) -> list[Data]:
-    return [attention_call(random, False, 1, 256, 256, 2, 2)]
+    """Whole tiles, heads of one group, 3 and 5 trips, 2 programs on each of 2 cores; one query and one key past a tile; queries that see no key."""
+    sizes = ((False, 1, 256, 320, 2, 1), (True, 1, 129, 257, 2, 2), (False, 1, 150, 70, 1, 1))
+    return [replace(attention_call(random, *s), programs=n) for s, n in zip(sizes, (2, 1, 1), strict=True)]
 
 
 def assign_data(random: Any) -> list[Data]:
-    return [assign_call(random, True, 256, 192, 192), assign_call(random, False, 205, 129, 193)]
+    """Whole tiles, 3 trips over the centroids and 3 along D, 2 programs on each of 2 cores; one past a tile each, 2 programs on a core."""
+    return [replace(assign_call(random, True, 512, 192, 192), programs=2), replace(assign_call(random, False, 205, 129, 193), programs=1)]
 
 
 MAKERS: Mapping[str, Maker] = {
