@@ -92,8 +92,7 @@ def compile_ascend(main: Path) -> str:
 GPU = Family(("cuda:sm_80", "cuda:sm_90a", "hip:gfx942", "hip:gfx950"), subjects_gpu.MAKERS, ("late", "early", "random:1", "random:2"), mutants.GPU, 8,
              survivors.GPU)
 ASCEND = Family(("ascend:910b",), subjects_ascend.MAKERS,
-                ("late", "early", "random:1", *(f"starve:{what}" for what in ("V", "MTE2", "MTE3", "MTE1", "M", "FIX", "AIC", "AIV"))), mutants_ascend.ASCEND, 32,
-                survivors_ascend.ASCEND, compile_ascend)
+                ("late", "early", "random:1", "starve:AIC", "starve:AIV"), mutants_ascend.ASCEND, 32, survivors_ascend.ASCEND, compile_ascend)
 FAMILIES = (GPU, ASCEND)
 
 

@@ -32,8 +32,8 @@ def gemm_call(random: Any, m: int, n: int, k: int, programs: int) -> Data:
 
 
 def w4a16_data(random: Any) -> list[Data]:
-    """Whole tiles, 2 runs of K of 6 and 5 trips, 2 programs on each of 2 cores; ragged along M, N and K, runs of 3 and 2 trips, 8 programs on a core."""
-    return [w4a16_call(random, *sizes) for sizes in ((16, 1408, 256, 2, 2), (17, 600, 129, 2, 1))]
+    """Whole tiles, 2 runs of K of 5 trips, 4 programs on each of 2 cores; one past a tile of M and N, 8 of K, runs of 5 and 4 trips."""
+    return [w4a16_call(random, *sizes) for sizes in ((32, 1280, 256, 2, 2), (17, 1032, 129, 2, 2))]
 
 
 def w4a16_call(random: Any, m: int, k: int, n: int, s: int, programs: int) -> Data:
@@ -52,31 +52,31 @@ def w4a16_call(random: Any, m: int, k: int, n: int, s: int, programs: int) -> Da
 
 
 def softmax_data(random: Any) -> list[Data]:
-    """Whole tiles, 3 trips, 2 programs on each of 2 cores; one row and one column past a tile; no column, so that neither loop has a trip."""
-    return [softmax_call(random, *sizes) for sizes in ((16, 3072, 2), (5, 2049, 1), (9, 0, 1))]
+    """Whole tiles, 3 trips, 2 programs on each of 2 vector cores; one row and one column past a tile; no column, so that neither loop has a trip."""
+    return [softmax_call(random, *sizes) for sizes in ((16, 3072), (5, 2049), (9, 0))]
 
 
-def softmax_call(random: Any, m: int, n: int, programs: int) -> Data:
+def softmax_call(random: Any, m: int, n: int) -> Data:
     """Scores grow along a row, so that each trip has a greater maximum, and from row to row by more than f32's exp bears."""
     x = (random.standard_normal((m, n)) + np.arange(n) / 512 + 150 * np.arange(m)[:, None]).astype(np.float16)
     right = rows._softmax_reference({"x": x, "scale": 0.75}, {}) if n else {"y": Expected(x)}
     given = {"x": padded(x, n + 16, np.nan), "y": padded(np.full((m, n), np.nan, np.float16), n + 16, 77.0), "scale": 0.75}
-    return Data(given, lambda got: right, programs=programs)
+    return Data(given, lambda got: right, programs=1)
 
 
 def rmsnorm_data(random: Any) -> list[Data]:
-    """3 programs on each of 2 cores, of whole tiles of rows with padding; a row past a tile."""
-    return [rmsnorm_call(random, *sizes) for sizes in ((24, 2), (9, 1))]
+    """3 programs on each of 2 vector cores, of whole tiles of rows with padding; a row past a tile."""
+    return [rmsnorm_call(random, m) for m in (24, 17)]
 
 
-def rmsnorm_call(random: Any, m: int, programs: int) -> Data:
+def rmsnorm_call(random: Any, m: int) -> Data:
     n = 1000
     x, residual, w = (random.standard_normal(s).astype(np.float16) for s in ((m, n), (m, n), (n,)))
     x *= np.exp2(np.arange(m) % 5 - 2).astype(np.float16)[:, None]
     right = rows._rmsnorm_reference({"x": x, "residual": residual, "w": w, "eps": 0.5}, {})
     given = {"x": padded(x, n + 24, np.nan), "w": w, "y": padded(np.full((m, n), np.nan, np.float16), n + 24, 77.0), "residual": padded(residual, n + 24, np.nan),
              "eps": 0.5}
-    return Data(given, lambda got: right, programs=programs)
+    return Data(given, lambda got: right, programs=1)
 
 
 def attention_data(random: Any) -> list[Data]:
