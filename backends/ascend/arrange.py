@@ -104,7 +104,7 @@ def arrange(kernel: Kernel) -> Kernel:
     inner = {v for v, depth in loaded.items() if depth > 0}
     moved = _moved_places(kernel)
     first = _offsets(kernel, set(loaded), moved, unit, scratch)[1]
-    roomy = {v for v in moved if first[_space(v)] <= MEMORY[_space(v)][1]}
+    roomy = {v for v in moved if _space(v) in MEMORY and first[_space(v)] <= MEMORY[_space(v)][1]}
     for ahead, alone in ((set(loaded), moved), (set(loaded), roomy), (set(loaded), set[Value]()), (inner, set[Value]()), (set[Value](), set[Value]())):
         offsets, need, worst = _offsets(kernel, ahead, alone, unit, scratch)
         if all(need[space] <= limit for space, (_, limit, _) in MEMORY.items()):
