@@ -41,7 +41,8 @@ def shown(lines: Sequence[str], n: int, e: Edit) -> str:
 class Dialect:
     """How sources of some targets are changed.
 
-    begins: how the first line of the first function begins.  lines: indices of the lines that may change.  edits: the changes of one line.  several: changes of more lines than one, as (kind, name, new lines by index).
+    begins: how the first line of the first function begins.  lines: indices of the lines that may change.  edits: the changes of one line.
+    several: changes of more lines than one, as (kind, name, new lines by index).
     each: kinds that are made in every one of several statements that are alike, the others in the last.
     names: a pattern with {name} of what is named after the kernel, where several sources are to be one file.  numbers: what is no difference between
     statements that are alike, but for its first group.  shown: a change of line n, in words.

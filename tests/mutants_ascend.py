@@ -1,4 +1,4 @@
-"""One change at a time to the functions of generated AscendC: flags, barriers and crossings left out or altered, places moved or halved, and what GPUs' rules do.
+"""One change at a time to the functions of generated AscendC: flags, barriers and crossings left out or altered, places moved or halved, and as for GPUs.
 
 What crosses between the units does so in functions of the header.  For their calls between cores the function's body is put in the place of its call and
 changed there, so that each use of each ring is changed by itself.
@@ -133,7 +133,8 @@ def constants(line: str) -> Iterator[Edit]:
     """A block of 32 bytes further for a place, an element further else."""
     if _FOR.search(line) or _FLAG.search(line):
         return
-    inside = [(args[0][0], args[-1][1]) for _, args in templates(line)] + [m.span() for m in re.finditer(r"\b(?:Panel|Sum|Ring)<[^>]*>", line)] + [m.span() for m in re.finditer(r"turn\d* \* \d+", line)]
+    inside = [(args[0][0], args[-1][1]) for _, args in templates(line)]
+    inside += [m.span() for m in re.finditer(r"\b(?:Panel|Sum|Ring)<[^>]*>|turn\d* \* \d+", line)]
     places = {m.end() for m in _PLACE.finditer(line)} | {m.end() for m in re.finditer(r"\bring\d+\(rings, ", line)}
     sizes = [[*pieces(line, line.index("(", m.start()))][-1] for m in re.finditer(r"\bcore\.(?:local|ub_at)<", line)]
     for m in _INTEGER.finditer(line):
@@ -200,8 +201,8 @@ def sort_of(argument: str, call: str) -> str:
     return "number" if not call.startswith(("load", "store")) or "_stride" in argument else "other"
 
 
-RULES = (synchronisations, statements, guards, comparisons, loops, turns, halves, constants, places, signs, digits, strides, stride_lists, transposes, arguments,
-         shifts)
+RULES = (synchronisations, statements, guards, comparisons, loops, turns, halves, constants, places, signs, digits, strides, stride_lists, transposes,
+         arguments, shifts)
 
 
 # ---------------------------------------------------------------- changes of several lines
@@ -285,7 +286,8 @@ def crossing(line: str) -> tuple[str, str, str] | None:
     args = [m[3][a - 1:b - 1].strip() for a, b in pieces(f"({m[3]})", 0)]
     params, body = crossing_functions()[m[1], len(args)]
     ring = next(a for a in args if re.fullmatch(r"ring\d+", a))
-    names = {**{p: f"({a})" if " " in a else a for p, a in zip(params, args, strict=True)}, "R": f"{ring}.rows", "C": f"{ring}.columns", "S": f"{ring}.slots", "pipe": m[2] or ""}
+    names = {p: f"({a})" if " " in a else a for p, a in zip(params, args, strict=True)}
+    names |= {"R": f"{ring}.rows", "C": f"{ring}.columns", "S": f"{ring}.slots", "pipe": m[2] or ""}
     body = body.replace("Ring<T, R, C, S, E>::", f"{ring}.").replace("T()", "{}")
     return m[1], ring, re.sub(r"(?<![.\w])[A-Za-z_]\w*", lambda w: names.get(w[0], w[0]), body)
 

@@ -49,7 +49,8 @@ SECONDS = 20.0                       # of one emulated run; a right one takes le
 class Family:
     """Targets whose sources are changed alike.
 
-    compile: a source to a library beside it, None: by the emulator's toolchain.  makers: kernels by name.  modes: of emulation.  together: mutants in one library, since most of a compilation is headers and what mutants share.
+    makers: kernels by name.  modes: of emulation.  together: mutants in one library, since most of a compilation is headers and what mutants share.
+    compile: a source to a library beside it, None: by the emulator's toolchain.
     """
 
     targets: tuple[str, ...]

@@ -74,8 +74,8 @@ def rmsnorm_call(random: Any, m: int) -> Data:
     x, residual, w = (random.standard_normal(s).astype(np.float16) for s in ((m, n), (m, n), (n,)))
     x *= np.exp2(np.arange(m) % 5 - 2).astype(np.float16)[:, None]
     right = rows._rmsnorm_reference({"x": x, "residual": residual, "w": w, "eps": 0.5}, {})
-    given = {"x": padded(x, n + 24, np.nan), "w": w, "y": padded(np.full((m, n), np.nan, np.float16), n + 24, 77.0), "residual": padded(residual, n + 24, np.nan),
-             "eps": 0.5}
+    given = {"x": padded(x, n + 24, np.nan), "w": w, "y": padded(np.full((m, n), np.nan, np.float16), n + 24, 77.0),
+             "residual": padded(residual, n + 24, np.nan), "eps": 0.5}
     return Data(given, lambda got: right, programs=1)
 
 

@@ -39,6 +39,22 @@ REASONS: Sequence[tuple[str, str]] = (
      "Equivalent: one row for all; a distance below a block is none, and a count above the tile's rows is the tile's."),
     (r"cross: open of .* by PIPE_",
      "Equivalent: at the start no pipe has anything to wait for."),
+    (r"cross: close of .* by PIPE_V",
+     "Equivalent: the pipe comes there after all its work, and takes counts that the pipe that puts would wait for, which come later again; all are taken at "
+     "the end. It must not be a pipe whose later work the puts wait for."),
+    (r"halve: const auto (zero_tile|repeat_rows_x2|w_tile) = .*(\[turn\d* -> 0\] \* |turn\d* \* \[)",
+     "Equivalent: a place whose slots do not matter, since the flag of another place's only slot lets no load of the next trip begin before this one is used. "
+     "The second slot is a waste of room."),
+    (r"(pair|move): .*V_MTE2>\((turn|2)\)",
+     "Equivalent, and redundant: the flag of x's place and that of w's each order the loads of both. The second is there so that the event of w's load may be "
+     "set again; the generator does not look again whether the first is then needed."),
+    (r"move: SetFlag<HardEvent::V_MTE2>\(0\); then rows_from",
+     "Equivalent: the flag is for the scratch; a copy of rows uses none, which the generator does not know before pitches are settled."),
+    (r"delete: \[PipeBarrier<PIPE_V>\(\); -> \(void\)0;\] before (div\(mean|maximum_second_nan\(top)",
+     "Equivalent, and redundant: the function before ends with a barrier of its own behind what this one reads and behind all of its scratch, which the "
+     "generator does not know."),
+    (r"exchange: maximum_second_nan\(top,\[ m, max2 ->",
+     "Equivalent: which operand may be NaN, and no row has one."),
 )
 
 HEAD = """# Mutation tests of generated AscendC

@@ -1,4 +1,7 @@
-"""Generated AscendC with one change must be caught by the emulator or by numpy: a fixed sample always, every change with `-m long`.  Emulated, not run on an NPU."""
+"""Generated AscendC with one change must be caught by the emulator or by numpy: a fixed sample always, every change with `-m long`.
+
+Emulated, not run on an NPU.
+"""
 from __future__ import annotations
 
 import re
