@@ -82,7 +82,7 @@ def early(op: Op, padded: bool) -> set[Value | None] | None:
 def _blocks(op: Op) -> bool:
     """Whether arithmetic first puts an operand into blocks of scratch: one that is neither a tile nor a row, nor what an instruction takes as a scalar."""
     how = [kind(a, op.target.tile.shape) for a in op.args]
-    direct = how == ["tile", "scalar"] and op.name != "div" or how == ["scalar", "tile"] and op.name in ("add", "mul")
+    direct = (how == ["tile", "scalar"] and op.name != "div") or (how == ["scalar", "tile"] and op.name in ("add", "mul"))
     return not direct and any(k not in ("tile", "row") for k in how)
 
 
