@@ -1,9 +1,12 @@
-"""One change at a time to the text of a generated GPU kernel's function: every deletion, shift and exchange that a line offers, in the order of the text."""
+"""One change at a time to the text of a generated kernel's function: every deletion, shift and exchange that a line offers, in the order of the text.
+
+`Dialect` says how sources of some targets are read and changed; the rules here are those for GPUs.
+"""
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -26,6 +29,33 @@ class Edit:
     start: int
     end: int
     new: str
+
+
+def shown(lines: Sequence[str], n: int, e: Edit) -> str:
+    """The change in its statement: what stood there and what stands there now between marks."""
+    before, after = lines[n][:e.start].lstrip(), lines[n][e.end:]
+    return f"{'..' * (len(before) > 60)}{before[-60:]}[{lines[n][e.start:e.end]} -> {e.new}]{after[:40]}{'..' * (len(after) > 40)}"
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How sources of some targets are changed.
+
+    begins: how the first line of the first function begins.  lines: indices of the lines that may change.  edits: the changes of one line.
+    several: changes of more lines than one, as (kind, name, new lines by index).
+    each: kinds that are made in every one of several statements that are alike, the others in the last.
+    names: a pattern with {name} of what is named after the kernel, where several sources are to be one file.  numbers: what is no difference between
+    statements that are alike, but for its first group.  shown: a change of line n, in words.
+    """
+
+    begins: str
+    lines: Callable[[str], Sequence[int]]
+    edits: Callable[[str], Iterator[Edit]]
+    names: str
+    each: Set[str] = frozenset()
+    numbers: str = r"([a-z])_?\d+\b"
+    shown: Callable[[Sequence[str], int, Edit], str] = shown
+    several: Callable[[Sequence[str], Sequence[int]], Iterator[tuple[str, str, dict[int, str]]]] = lambda lines, where: iter(())
 
 
 # Calls without which memory or time would be out of order.  order_fence and wgmma_hold steer the compiler only, priority and registers_* the speed.
@@ -51,38 +81,38 @@ def function_lines(source: str) -> range:
     return range(start + 1, next(i for i in range(start, len(lines)) if lines[i] == "}"))
 
 
-def mutants(source: str) -> list[Mutant]:
-    """Every change, each resulting text once.
+def mutants(source: str, dialect: Dialect | None = None) -> list[Mutant]:
+    """Every change, each resulting text once; those of a GPU if no dialect is given.
 
     A statement may be there several times, but for the numbers of names: a loop's body again for its last trips. What orders memory and places in it is
     changed in all of them, the rest in the last.
     """
-    lines, seen, names = source.splitlines(), {source}, Counter[str]()
-    found, last = [], {likeness(lines, n): n for n in function_lines(source)}
-    for n in function_lines(source):
-        for e in edits(lines[n]):
-            text = lines[n][:e.start] + e.new + lines[n][e.end:]
-            whole = "\n".join([*lines[:n], text, *lines[n + 1:]]) + "\n"
-            if whole not in seen and (e.kind in EACH or last[likeness(lines, n)] == n):
-                seen.add(whole)
-                name = f"{e.kind}: {shown(lines[n], e)}"
-                names[name] += 1
-                found.append(Mutant(name if names[name] == 1 else f"{name} #{names[name]}", e.kind, n + 1, whole))
+    by = dialect or GPU
+    lines, where, seen, names = source.splitlines(), by.lines(source), {source}, Counter[str]()
+    found, last = [], {likeness(lines, n, by.numbers): n for n in where}
+
+    def add(kind: str, said: str, changed: Mapping[int, str]) -> None:
+        whole = "\n".join(changed.get(n, text) for n, text in enumerate(lines)) + "\n"
+        if whole not in seen:
+            seen.add(whole)
+            name = f"{kind}: {said}"
+            names[name] += 1
+            found.append(Mutant(name if names[name] == 1 else f"{name} #{names[name]}", kind, min(changed) + 1, whole))
+    for n in where:
+        for e in by.edits(lines[n]):
+            if e.kind in by.each or last[likeness(lines, n, by.numbers)] == n:
+                add(e.kind, by.shown(lines, n, e), {n: lines[n][:e.start] + e.new + lines[n][e.end:]})
+    for kind, name, changed in by.several(lines, where):
+        add(kind, name, changed)
     return found
 
 
-def likeness(lines: Sequence[str], n: int) -> tuple[str, ...]:
+def likeness(lines: Sequence[str], n: int, numbers: str) -> tuple[str, ...]:
     """A line, and of a loop the next one too, without the numbers of names."""
     texts = [lines[n].strip()]
     if texts[0].startswith("for ") and texts[0].endswith("{"):
         texts.append(next(t.strip() for t in lines[n + 1:] if not t.strip().startswith(("#", "//"))))
-    return tuple(re.sub(r"([a-z])_?\d+\b", r"\1", t) for t in texts)
-
-
-def shown(line: str, e: Edit) -> str:
-    """The change in its statement: what stood there and what stands there now between marks."""
-    before, after = line[:e.start].lstrip(), line[e.end:]
-    return f"{'..' * (len(before) > 60)}{before[-60:]}[{line[e.start:e.end]} -> {e.new}]{after[:40]}{'..' * (len(after) > 40)}"
+    return tuple(re.sub(numbers, r"\1", t) for t in texts)
 
 
 def edits(line: str) -> Iterator[Edit]:
@@ -257,6 +287,9 @@ def shifts(line: str) -> Iterator[Edit]:
 
 RULES = (synchronisations, statements, waits, guards, comparisons, loops, constants, signs, digits, strides, transposes, swizzles, arguments, reductions,
          shifts)
+
+
+GPU = Dialect("KERNEL(", function_lines, edits, r"{name}_programs|launch_{name}", EACH)
 
 
 # ---------------------------------------------------------------- reading a line

@@ -1,13 +1,70 @@
-"""Mutants that survive: why, and the document that lists them."""
+"""Mutants that survive: why, and the documents that list them; the reasons for GPUs."""
 from __future__ import annotations
 
 import re
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "mutations.md"
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+
+
+@dataclass(frozen=True)
+class Document:
+    """The document of a family of targets.
+
+    head: its text up to the first row of the table of pairs.  reasons: (pattern, reason) of survivors, the first whose pattern is found in the name.
+    by_kind: with a table of kinds too.
+    """
+
+    path: Path
+    head: str
+    reasons: Sequence[tuple[str, str]]
+    by_kind: bool = False
+
+    def reason(self, name: str) -> str:
+        return next((text for pattern, text in self.reasons if re.search(pattern, name)), "?")
+
+    def equivalent(self, result: Any) -> bool:
+        """It survived because it does the same."""
+        return not result.caught and self.reason(result.name).startswith("Equivalent")
+
+    def text(self, results: Sequence[Any]) -> str:
+        """The whole document: a table of all pairs, and of all survivors."""
+        pairs = list(dict.fromkeys((r.kernel, r.target) for r in results))
+        rows = [self.row(f"{k} | {t}", [r for r in results if (r.kernel, r.target) == (k, t)]) for k, t in pairs]
+        kinds = [self.row(kind, [r for r in results if r.kind == kind]) for kind in sorted({r.kind for r in results})]
+        alive = [r for r in results if not r.caught]
+        texts = list(dict.fromkeys(self.reason(r.name) for r in alive))
+        where = [f"| {r.kernel} | {r.target} | {code(r.name)} | {texts.index(self.reason(r.name)) + 1} |" for r in alive]
+        return "\n".join([self.head, *rows, self.row("all | all", results), *(["", "## By kind", "", KINDS, *kinds] if self.by_kind else []), "",
+                          "## Why some survive", "", *(f"{n}. {text}" for n, text in enumerate(texts, 1)), "", "## Survivors", "",
+                          "The kind of change, and what stood there -> what stands there now; the last column is the reason above.", "",
+                          "| kernel | target | mutant | reason |", "|---|---|---|---|", *where, ""])
+
+    def row(self, first: str, results: Sequence[Any]) -> str:
+        """A row of a table of ends."""
+        c, n = Counter(r.caught for r in results), sum(self.equivalent(r) for r in results)
+        of_those = f"{(c.total() - c['']) / (c.total() - n):.1%}" if c.total() > n else "-"
+        return (f"| {first} | {c.total()} | {c.total() - c['']} | {(c.total() - c['']) / c.total():.1%} | {of_those} | "
+                f"{c['finding']} | {c['values']} | {c['compiler'] + c['crash'] + c['time']} | {c['']} |")
+
+    def listed(self) -> set[tuple[str, str, str]]:
+        """(kernel, target, name) of each survivor in the document."""
+        rows = re.findall(r"^\| (\w+) \| ([\w:]+) \| `(.*)` \| \d+ \|$", self.path.read_text(), re.M)
+        return {(kernel, target, name.replace("\\|", "|")) for kernel, target, name in rows}
+
+
+KINDS = """| kind | mutants | caught | of all | of those not equivalent | by the emulator | by values | otherwise | survivors |
+|---|---|---|---|---|---|---|---|---|"""
+
+
+def code(text: str) -> str:
+    return f"`{text}`".replace("|", "\\|")
+
+
 # Why a mutant that survives does no harm ("Equivalent: .."), or what does not see it; the first that matches its name.
 REASONS: Sequence[tuple[str, str]] = (
     (r"(offset|sign): (fetch_j2\(j2 \+ 128, stage_j2 == 0 \? 2 : stage_j2 \[?- |stage_j2 = stage_j2 == 2 \? \[0 -> 1\])",
@@ -75,32 +132,6 @@ REASONS: Sequence[tuple[str, str]] = (
      "Equivalent: a place for one use, moved within bytes that nothing else has at that time."),
 )
 
-
-def reason(name: str) -> str:
-    return next((text for pattern, text in REASONS if re.search(pattern, name)), "?")
-
-
-def equivalent(result: Any) -> bool:
-    """It survived because it does the same."""
-    return not result.caught and reason(result.name).startswith("Equivalent")
-
-
-def document(results: Sequence[Any]) -> str:
-    """docs/mutations.md: a table of all pairs, and of all survivors."""
-    pairs = list(dict.fromkeys((r.kernel, r.target) for r in results))
-    ends = {p: Counter(r.caught for r in results if (r.kernel, r.target) == p) for p in pairs}
-    same = Counter((r.kernel, r.target) for r in results if equivalent(r))
-    rows = [f"| {k} | {t} | {c.total()} | {c.total() - c['']} | {(c.total() - c['']) / c.total():.1%} | {(c.total() - c['']) / (c.total() - n):.1%} | "
-            f"{c['finding']} | {c['values']} | {c['compiler'] + c['crash'] + c['time']} | {c['']} |"
-            for k, t, c, n in [*((*p, c, same[p]) for p, c in ends.items()), ("all", "all", sum(ends.values(), Counter()), same.total())]]
-    alive = [r for r in results if not r.caught]
-    texts = list(dict.fromkeys(reason(r.name) for r in alive))
-    where = [f"| {r.kernel} | {r.target} | {code(r.name)} | {texts.index(reason(r.name)) + 1} |" for r in alive]
-    return "\n".join([HEAD, *rows, "", "## Why some survive", "", *(f"{n}. {text}" for n, text in enumerate(texts, 1)), "", "## Survivors", "",
-                      "The kind of change, and what stood there -> what stands there now; the last column is the reason above.", "",
-                      "| kernel | target | mutant | reason |", "|---|---|---|---|", *where, ""])
-
-
 HEAD = """# Mutation tests of generated GPU source
 
 Written by `python tests/mutation.py`, which makes one change at a time to the text of a kernel's function, as it is generated for a target, compiles
@@ -122,12 +153,4 @@ guards, swizzles and template numbers changed, the last one the rest.
 | kernel | target | mutants | caught | of all | of those not equivalent | by the emulator | by values | otherwise | survivors |
 |---|---|---|---|---|---|---|---|---|---|"""
 
-
-def code(text: str) -> str:
-    return f"`{text}`".replace("|", "\\|")
-
-
-def documented(text: str) -> set[tuple[str, str, str]]:
-    """(kernel, target, name) of each survivor in docs/mutations.md."""
-    rows = re.findall(r"^\| (\w+) \| ([\w:]+) \| `(.*)` \| \d+ \|$", text, re.M)
-    return {(kernel, target, name.replace("\\|", "|")) for kernel, target, name in rows}
+GPU = Document(DOCS / "mutations.md", HEAD, REASONS)

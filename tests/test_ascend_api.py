@@ -445,6 +445,7 @@ static void run_case(k_arguments x) {{
     KERNEL_TASK_TYPE_DEFAULT((KernelType)x.type);
     InitSocState();
     all[x.number](x);
+    PipeBarrier<PIPE_ALL>();
 }}
 extern "C" DSLC_EXPORT int32_t launch_k(const k_arguments *p, void *stream) {{ return DSLC_LAUNCH(run_case, 1, stream, *p); }}
 """)

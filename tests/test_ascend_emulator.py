@@ -21,7 +21,7 @@ FILES = ("vector", "cube", "fractals", "queues", "mixed")
 MODES = ("late", "early", "random:1", *(f"starve:{x}" for x in ("V", "M", "MTE1", "MTE2", "MTE3", "FIX", "AIC", "AIV")))
 _KERNEL = re.compile(r"KERNEL\((\w+)\) \{(?:  // blocks (\d+))?")
 KINDS = ("race", "uninitialised", "out of bounds", "alignment", "capacity", "event", "deadlock", "core", "cross-core", "range", "path", "cache", "layout",
-         "queue", "twice")
+         "queue", "twice", "end")
 _EXPECT = re.compile(rf"// expect ({'|'.join(KINDS)})( \w+)?$")
 
 

@@ -120,7 +120,7 @@ class Machine:
         for b, pipe, number, low, high in [(h[0], h[1], h[2], h[3], h[4]) for h in self.history if h[5] is not op or h[2] != self.count[h[1]]]:
             if a.memory != b.memory or not (a.write or b.write) or first >= high or low >= last:
                 continue
-            if pipe == a.pipe and (pipe == "S" or a.ordered or b.ordered):
+            if pipe == a.pipe and (pipe == "S" or a.ordered or b.ordered or a.late):
                 continue
             if pipe == "S" and not b.write:
                 continue

@@ -17,7 +17,8 @@ from dslc.kernels.attention import attention, seen
 from dslc.kernels.gemm import gemm
 from dslc.runtime import lowering
 from dslc.schedule import Schedule
-from mutation import Subject, gemm_call
+from mutation import Subject
+from subjects_gpu import gemm_call
 
 BF16 = ml_dtypes.bfloat16
 MODES = ("late", "early", "random:3")

@@ -1,18 +1,19 @@
 """Which pipe touches which memory: of every op the accesses that the order of pipes must respect."""
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dslc.ir import Const, Kernel, Op, Span, Value
 from dslc.types import Space, TensorType
 
 from . import cube, memory, vector_ops
-from .arrange import item_bytes, slot_bytes
+from .arrange import form, item_bytes, slot_bytes
 from .describe import reads_one
 from .limits import BLOCK
 from .memory import ATOMICS, MEMORY_OPS
 
 SILENT = ("alloc", "view", "barrier", "yield", "grid", "assume", "for", "while", "if")
+WORDS = BLOCK // 4                                          # of 32 bits in a block of UB
 SCRATCH = "scratch"                                         # stands for the one scratch region of UB
 
 
@@ -31,6 +32,7 @@ class Access:
     op: Op | None = None                                    # of a tensor: the memory op
     ordered: bool = False                                   # the op's own text orders it with what its pipe did before and does later
     atomic: bool = False
+    late: bool = False                                      # the op's own text has its pipe wait for itself before this
 
 
 _MEMORY = {Space.REGISTER: "UB", Space.SHARED: "L1", Space.ACCUMULATOR: "L0C"}
@@ -58,12 +60,12 @@ class Accesses:
             return self.memory_op(op)
         if reads_one(op):
             return [a for v in op.uses() if _is_tile(v) and (a := self.tile("S", False, v)) is not None]
-        facts = vector_ops.facts(op)
-        found = []
+        facts, early = vector_ops.facts(op), vector_ops.early(op, any(f.columns != f.pitch for f in (form(v, self.unit) for v in op.into)))
+        found: list[Access | None] = []
         for pipe in facts.pipes:
-            found += [self.tile(pipe, False, v) for v in op.uses() if _is_tile(v)]
-            found += [self.tile(pipe, True, v) for v in op.into]
-            found += [self.whole_scratch(pipe, True)] if facts.scratch else []
+            rows = [*((self.tile(pipe, False, v), v) for v in op.uses() if _is_tile(v)), *((self.tile(pipe, True, v), v) for v in op.into),
+                    *([(self.whole_scratch(pipe, True), None)] if facts.scratch else [])]
+            found += [a if a is None or early is None or v in early else replace(a, late=True) for a, v in rows]
         return [a for a in found if a is not None]
 
     # ------------------------------------------------------------ what is touched
@@ -99,8 +101,10 @@ class Accesses:
         found: list[Access | None] = [self.tile("S", False, c) for c in coords if isinstance(c, Value) and c.tile.shape]
         if op.name == "load":
             if way == "fields":
-                words = [self.whole_scratch("MTE2", True), self.whole_scratch("V", True), self.tile("V", True, op.into[0]), self.tensor(op, "MTE2")]
-                return [a for a in (*found, *words) if a is not None]
+                words = [self.whole_scratch("V", True), self.tile("V", True, op.into[0])]
+                alone = -(-(f := form(op.into[0], self.unit)).columns // WORDS) * WORDS < f.pitch        # words with padding, which it fills at once
+                found += [self.whole_scratch("MTE2", True), *(a and replace(a, late=not alone) for a in words), self.tensor(op, "MTE2")]
+                return [a for a in found if a is not None]
             if op.into:
                 if memory.fills(op, self.unit):
                     found.append(self.tile("V", True, op.into[0]))

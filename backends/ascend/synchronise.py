@@ -162,7 +162,7 @@ class Synchroniser:
                     continue
                 if x.memory == "GM" and branch and distance:                # told apart in the loop around it
                     continue
-                if x.pipe == y.pipe and (x.ordered or y.ordered or x.pipe == "S" or y.pipe in b.shield):
+                if x.pipe == y.pipe and (x.ordered or y.ordered or y.late or x.pipe == "S" or y.pipe in b.shield):
                     continue
                 if x.pipe == "S" and not x.write:           # what a scalar read gave is in a register
                     continue

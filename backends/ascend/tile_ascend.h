@@ -315,6 +315,7 @@ DSLC_FN void load_fields(Tile<T, R, C, P> to, Global<u32> from, index_t first, i
         load(words, from, at + first / F * stride, stride, Inside{rows.first / F, rows.last / F}, columns, 0u);
         if constexpr (up_to(C, 8) < P) PipeBarrier<PIPE_V>();
         pass<HardEvent::MTE2_V>();
+        pass<HardEvent::V_MTE2>();          // that it was waited for, for the next load that uses the number
         for (i32 f = 0; f < F; ++f) {
             PipeBarrier<PIPE_V>();
             AscendC::ShiftLeft(field.template ReinterpretCast<u32>(), words.at, (u32)(32 - bits * (f + 1)), W * P);

@@ -26,6 +26,7 @@ BLOCK_ROWS, MASK_BYTES, CHUNK_BYTES, RUN = 128, 256, 4096, 128      # as in tile
 # data path of their own (memory.py).  fma rounds twice on tiles, which the manifest says.
 LACKS: dict[str, str] = {"f64": "neither the vector nor the matrix unit has it"}
 TWICE_ROUNDED = ("fma",)
+ARITHMETIC = ("add", "sub", "mul", "div")
 COMPARISONS = ("lt", "le", "eq", "ne")
 ROUND_MODES = {"rne": "RINT", "rtz": "TRUNC", "down": "FLOOR", "up": "CEIL", "away": "ROUND"}
 MOVES = ("transpose", "reshape", "broadcast", "split", "copy")
@@ -59,8 +60,30 @@ def facts(op: Op) -> Facts:
     if found is None:
         return Facts(("S",))
     spares = 4 if op.name in MOVES and found.name != "full" else found.spares      # whichever way it is copied once pitches are known
+    if op.name in ARITHMETIC and not _blocks(op):
+        spares = -1
     scalar = 32 if not (op.results or op.into)[0].tile.shape else 0
     return Facts(found.pipes, scratch_bytes(spares) + scalar if spares >= 0 else 0)
+
+
+def early(op: Op, padded: bool) -> set[Value | None] | None:
+    """What the function of an op on placed tiles touches before it first has its pipe wait for itself, None being the scratch; None: it may not wait.
+
+    `padded`: a row of the result is longer than its columns, which a reduction clears first.
+    """
+    found = _form(op)
+    if found is None or not op.into:
+        return None
+    if op.name in ARITHMETIC and _blocks(op):
+        return {None, *(a for a in op.args if isinstance(a, Value) and kind(a, op.target.tile.shape) in ("column", "single"))}
+    return {*op.into} if padded and found.name.removesuffix("_numbers") in ("sum", "max", "min") else None
+
+
+def _blocks(op: Op) -> bool:
+    """Whether arithmetic first puts an operand into blocks of scratch: one that is neither a tile nor a row, nor what an instruction takes as a scalar."""
+    how = [kind(a, op.target.tile.shape) for a in op.args]
+    direct = (how == ["tile", "scalar"] and op.name != "div") or (how == ["scalar", "tile"] and op.name in ("add", "mul"))
+    return not direct and any(k not in ("tile", "row") for k in how)
 
 
 def scratch_bytes(spares: int) -> int:
@@ -294,7 +317,7 @@ def _dot(op: Op) -> Form | None:
 
 
 RULES: dict[str, Callable[[Op], Form | None]] = {
-    **dict.fromkeys(("add", "sub", "mul"), _arithmetic), "div": _arithmetic, "neg": _neg, "abs": _abs, "fma": lambda op: Form("fma", spares=0),
+    **dict.fromkeys(ARITHMETIC, _arithmetic), "neg": _neg, "abs": _abs, "fma": lambda op: Form("fma", spares=0),
     **dict.fromkeys(("minimum", "maximum"), _extreme), **dict.fromkeys(COMPARISONS, _comparison), "where": _where,
     **dict.fromkeys(("and", "or", "xor"), _logic), "not": _not, **dict.fromkeys(("shl", "shr"), _shift),
     **dict.fromkeys(("floordiv", "mod"), _divided), **dict.fromkeys(FUNCTIONS, _function), "round": _round,

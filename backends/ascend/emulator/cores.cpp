@@ -55,6 +55,8 @@ struct Pipe {
 };
 struct Core {
     bool cube = false, ended = false, started = false;
+    bool fixed = false;                                  // it must end with a barrier of all pipes (CANN documentation, Basic API, InitSocState)
+    int unsettled = -1;                                  // the site of the last it put on a pipe since such a barrier
     int block = 0, sub = 0, number = 0;
     Pipe pipe[pipes];
     Message flag[pipes][pipes][flags];                   // those that are numbered, those of queues' buffers
@@ -425,6 +427,7 @@ void put(Item item) {
     }
     item.issued = c.issued;
     item.time = c.pipe[PIPE_S].time += 1;
+    c.unsettled = item.site;
     const int pipe = item.job.pipe;
     c.pipe[pipe].queue.push_back(std::move(item));
     if (w.mode == 1 || w.mode >= 3) pump(c, false);
@@ -453,6 +456,8 @@ void enter() {
     world().body();
     Core &c = core();
     if (!world().stop && c.started) wait_until([&c] { return idle(c); }, "the end of its pipes");
+    if (!world().stop && c.fixed && c.unsettled >= 0)
+        found("end", say("%s ends without PipeBarrier<PIPE_ALL> after its last instruction", name_of(c).c_str()), {c.unsettled});
     c.ended = true;
     for (;;) switch_out();
 }
@@ -626,8 +631,10 @@ void barrier(pipe_t pipe) {
         time = std::max(time, c.pipe[n].time);
     }
     for (Pipe &p : c.pipe) p.known = all, p.time = time;
+    c.unsettled = -1;
     scalar_learns();
 }
+void fixed_addresses() { core().fixed = true; }
 void clean() {
     Core &c = core();
     c.cleaned = c.pipe[PIPE_S].known;

@@ -47,6 +47,7 @@ void scalar(const char *api, uint8_t *at, int64_t bytes, bool writes);
 void set_flag(pipe_t from, pipe_t to, int32_t id);
 void wait_flag(pipe_t from, pipe_t to, int32_t id);
 void barrier(pipe_t pipe);
+void fixed_addresses();             // this core's tensors are at fixed addresses: it ends with a barrier of all pipes
 void cross_set(int32_t mode, pipe_t pipe, int32_t id);
 void sync_all(bool vectors);        // all vector cores, or all cores
 void cross_wait(int32_t mode, pipe_t pipe, int32_t id);

@@ -81,7 +81,7 @@ constexpr pipe_t targets[] = {PIPE_V, PIPE_MTE2, PIPE_MTE3, PIPE_V, PIPE_MTE3, P
 
 // ---------------------------------------------------------------- the core and its order
 #if !defined(DSLC_CANN) || DSLC_CANN >= 9
-inline void InitSocState() {}
+inline void InitSocState() { dslc_emulator::fixed_addresses(); }
 #endif
 template <HardEvent event> void SetFlag(int32_t id) { dslc_emulator::set_flag(sources[(int)event], targets[(int)event], id); }
 template <HardEvent event> void WaitFlag(int32_t id) { dslc_emulator::wait_flag(sources[(int)event], targets[(int)event], id); }
@@ -318,7 +318,7 @@ template <class T> requires moved<T> void DataCopy(LocalTensor<T> to, GlobalTens
             for (int64_t c = 0; c < p.dValue; c += c0) writes.push_back({(uint8_t *)(to.data() + m * p.dstNzMatrixStride + (c / c0 * p.dstNzC0Stride + r * p.dstNzNStride) * c0), 32});
         }
     const int64_t columns = (p.dValue + c0 - 1) / c0;
-    moving<T>(PIPE_MTE2, "DataCopy", reads, writes, [=, n = p.dValue] {
+    moving<T>(PIPE_MTE2, "DataCopy", reads, inside(to, writes), [=, n = p.dValue] {
         for (size_t i = 0; i < writes.size(); ++i) {
             const int64_t c = (int64_t)i % columns * c0, inside = n - c < c0 ? n - c : c0;
             memset(writes[i].at, 0, 32);
@@ -348,7 +348,7 @@ template <class T> requires moved<T> void DataCopyPad(LocalTensor<T> to, GlobalT
         reads.push_back({(uint8_t *)from.data + i * (p.blockLen + p.srcStride), p.blockLen});
         writes.push_back({to.at + i * (row + p.dstStride * 32), pad.isPad ? left + p.blockLen + pad.rightPadding * (int64_t)sizeof(T) : p.blockLen});
     }
-    moving<T>(PIPE_MTE2, "DataCopyPad", reads, writes, [=] {
+    moving<T>(PIPE_MTE2, "DataCopyPad", reads, inside(to, writes), [=] {
         for (size_t i = 0; i < reads.size(); ++i) {
             for (int64_t b = 0; b < writes[i].bytes; b += (int64_t)sizeof(T)) memcpy(writes[i].at + b, &pad.paddingValue, sizeof(T));
             memcpy(writes[i].at + left, reads[i].at, (size_t)reads[i].bytes);
@@ -367,7 +367,7 @@ template <class T> requires moved<T> void DataCopyPad(GlobalTensor<T> to, LocalT
         writes.push_back({(uint8_t *)to.data + i * (p.blockLen + p.dstStride), p.blockLen});
     }
     const int mode = dslc_emulator::atomic_mode();
-    moving<T>(PIPE_MTE3, "DataCopyPad", reads, writes, [=] { for (size_t i = 0; i < reads.size(); ++i) deposit(writes[i].at, (const T *)reads[i].at, reads[i].bytes / (int64_t)sizeof(T), mode); });
+    moving<T>(PIPE_MTE3, "DataCopyPad", inside(from, reads), writes, [=] { for (size_t i = 0; i < reads.size(); ++i) deposit(writes[i].at, (const T *)reads[i].at, reads[i].bytes / (int64_t)sizeof(T), mode); });
 }
 template <class T> struct InitConstValueParams { int32_t repeatTimes = 0, blockNum = 0, dstGap = 0; T initValue{}; };
 template <class T> requires (sizeof(T) == 2 || sizeof(T) == 4) void InitConstValue(const LocalTensor<T> &to, const InitConstValueParams<T> &p) {
@@ -378,7 +378,7 @@ template <class T> requires (sizeof(T) == 2 || sizeof(T) == 4) void InitConstVal
     const int64_t unit = l1 ? 32 : 512;
     Runs writes;
     for (int64_t r = 0; r < p.repeatTimes; ++r) writes.push_back({to.at + r * (p.blockNum + p.dstGap) * unit, p.blockNum * unit});
-    moving<T>(l1 ? PIPE_MTE2 : PIPE_MTE1, "InitConstValue", {}, writes, [=, value = p.initValue] {
+    moving<T>(l1 ? PIPE_MTE2 : PIPE_MTE1, "InitConstValue", {}, inside(to, writes), [=, value = p.initValue] {
         for (const Run &w : writes)
             for (int64_t b = 0; b < w.bytes; b += (int64_t)sizeof(T)) memcpy(w.at + b, &value, sizeof(T));
     });
@@ -407,7 +407,7 @@ template <class T> requires moved<T> void LoadData(const LocalTensor<T> &to, con
         reads.push_back({from.at + (p.startIndex + r * p.srcStride) * fractal, fractal});
         writes.push_back({to.at + r * (p.dstGap + 1) * fractal, fractal});
     }
-    issue({PIPE_MTE1, "LoadData", reads, writes, [=, turned = p.ifTranspose] {
+    issue({PIPE_MTE1, "LoadData", inside(from, reads), inside(to, writes), [=, turned = p.ifTranspose] {
         for (size_t r = 0; r < reads.size(); ++r)
             if (!turned) memcpy(writes[r].at, reads[r].at, fractal);
             else
@@ -435,7 +435,7 @@ void LoadDataWithTranspose(const LocalTensor<T> &to, const LocalTensor<T> &from,
         reads.push_back({from.at + (p.startIndex + r * p.srcStride) * fractal * parts, fractal * parts});
         for (int k = 0; k < parts; ++k) writes.push_back({to.at + (r * (p.dstGap + 1) + k * (1 + p.dstFracGap)) * fractal, fractal});
     }
-    issue({PIPE_MTE1, "LoadDataWithTranspose", reads, writes, [=] {
+    issue({PIPE_MTE1, "LoadDataWithTranspose", inside(from, reads), inside(to, writes), [=] {
         for (size_t r = 0; r < reads.size(); ++r) {
             T square[32][32];
             auto each = [&](auto use) {
@@ -479,11 +479,11 @@ void Mmad(const LocalTensor<C> &c, const LocalTensor<A> &a, const LocalTensor<B>
     const int m16 = (p.m + 15) / 16, n16 = (p.n + 15) / 16, kc = (p.k + c0 - 1) / c0;
     const Run sum{c.at, (int64_t)m16 * n16 * 1024};
     const bool gemv = p.m == 1;                               // the left operand is then no fractals but a row (CANN documentation, Mmad)
-    Runs reads{{a.at, gemv ? p.k * (int64_t)sizeof(A) : (int64_t)m16 * kc * fractal}, {b.at, (int64_t)kc * n16 * fractal}};
+    Runs reads = inside(a, {{a.at, gemv ? p.k * (int64_t)sizeof(A) : (int64_t)m16 * kc * fractal}}) + inside(b, {{b.at, (int64_t)kc * n16 * fractal}});
     if (!p.cmatrixInitVal) reads.push_back(sum);
     // CANN documentation, Mmad: instructions that add to one place need a barrier between them where (m / 16) * (n / 16) is below 10.
     const Kind kind = m16 * n16 >= 10 ? Kind::accumulating : Kind::plain;
-    issue({PIPE_M, "Mmad", reads, {sum}, [=] {
+    issue({PIPE_M, "Mmad", reads, inside(c, {sum}), [=] {
         using Sum = std::conditional_t<std::is_same_v<C, float>, float, int32_t>;
         std::vector<Sum> left((size_t)(p.m * p.k)), right((size_t)(p.k * p.n));
         for (int i = 0; i < p.m; ++i)
@@ -539,7 +539,7 @@ void Fixpipe(const GlobalTensor<T> &to, const LocalTensor<U> &c, const FixpipePa
         writes.push_back({(uint8_t *)(to.data + i * p.dstStride), p.nSize * (int64_t)sizeof(T)});
     }
     const int mode = dslc_emulator::atomic_mode();
-    issue({PIPE_FIX, "Fixpipe", reads, writes, [=] {
+    issue({PIPE_FIX, "Fixpipe", inside(c, reads), writes, [=] {
         for (int i = 0; i < p.mSize; ++i)
             for (int j = 0; j < p.nSize; ++j) {
                 U x = c.data()[(int64_t)(j / 16) * p.srcStride * 16 + i * 16 + j % 16];

@@ -160,3 +160,15 @@ KERNEL(right_queues_of_the_cube) {
         sums.FreeTensor(s);
     }
 }
+KERNEL(fractals_past_their_tensor) {
+    DataCopy(l1<half>(0, 512), global<half>(a), rows(16, 32, 32));
+    PASS(MTE2_MTE1, 0);
+    LoadData(l0a<half>(0, 512), l1<half>(0, 256), fractals(2));  // expect out of bounds
+}
+KERNEL(rows_past_their_tensor) {
+    DataCopy(l1<half>(0, 256), global<half>(a), rows(16, 32, 32));  // expect out of bounds
+}
+KERNEL(sum_past_its_tensor) {
+    operands(a);
+    Mmad(l0c<float>(0, 128), l0a<half>(0, 256), l0b<half>(0, 256), product(16, 16, 16));  // expect out of bounds
+}

@@ -305,3 +305,14 @@ KERNEL(scalar_write_not_written_back) {
     PASS(S_MTE2, 0);
     DataCopy(ub<int32_t>(0, 8), global<int32_t>(c), 8);  // expect cache
 }
+KERNEL(no_barrier_at_the_end) {
+    ends = false;
+    auto x = ub<float>(0, 64);
+    PipeBarrier<PIPE_ALL>();
+    Duplicate(x, 1.0f, 64);  // expect end
+}
+KERNEL(row_longer_than_its_tensor) {
+    DataCopyExtParams row;
+    row.blockLen = 100;
+    DataCopyPad(ub<float>(0, 24), global<float>(a), row, {});  // expect out of bounds
+}
