@@ -250,22 +250,17 @@ DSLC_FN void dot_transpose_4x4(u32 *to, index_t pitch, const u32 *from, index_t 
         __builtin_memcpy(to + k * pitch, &r[k], sizeof r[k]);
 }
 
-// to(depth, pitch) = rows(columns, depth) transposed.
+// to(depth, pitch) = rows(columns, depth) transposed, whole rows of `to` at a time: parts of them would be fetched and written several times.
 template <class T> DSLC_FN void dot_transpose(T *to, int pitch, const T *rows, index_t stride, int columns, int depth) {
-    int j = 0;
+    int k = 0;
     if (sizeof(T) == 4 && columns >= 4)
-        while (j < columns) {
-            int k = 0;
-            j = j + 4 <= columns ? j : columns - 4;          // the last four may overlap those before
-            for (; k + 4 <= depth; k += 4)
-                dot_transpose_4x4((u32 *)to + k * pitch + j, pitch, (const u32 *)rows + j * stride + k, stride);
-            for (; k < depth; ++k)
-                for (int i = j; i < j + 4; ++i)
-                    to[k * pitch + i] = rows[i * stride + k];
-            j += 4;
-        }
-    for (; j < columns; ++j)
-        for (int k = 0; k < depth; ++k)
+        for (; k + 4 <= depth; k += 4)
+            for (int j = 0; j < columns; j += 4) {
+                const int at = j + 4 <= columns ? j : columns - 4;           // the last four may overlap those before
+                dot_transpose_4x4((u32 *)to + k * pitch + at, pitch, (const u32 *)rows + at * stride + k, stride);
+            }
+    for (; k < depth; ++k)
+        for (int j = 0; j < columns; ++j)
             to[k * pitch + j] = rows[j * stride + k];
 }
 

@@ -9,7 +9,7 @@
 
 // Memory that a launch borrows and the next one finds again, its pages in place: a first touch costs about 1.4 us for 4 KiB (Zen 5, KVM).
 // A launch beside it gets its own. The first 64 bytes hold the size.
-static const size_t panels_kept_bytes = (size_t)1 << 25;     // of an operand, what stays between launches
+static const size_t panels_kept_bytes = (size_t)65 << 20;    // of an operand, what stays between launches: 4096 x 4096 f32 and a little
 static const size_t panels_most_bytes = (size_t)1 << 30;     // larger ones are read where they stand
 struct Storage {
     void **kept, *memory;
@@ -50,34 +50,50 @@ template <class A, int block, int strips> struct Panels {
 template <class A, int tile_rows> using LeftPanels = Panels<A, tile_rows, (tile_rows + dot_strip - 1) / dot_strip>;
 template <class B> using RightPanels = Panels<B, dot_vectors * DotWidth<typename DotOperand<B>::unit>::value, 1>;
 
+enum { panels_together = 16, panels_depth = 64 };            // blocks of columns that a program lays out side by side; elements of k at a time
+
 template <class A, int block, int strips> struct PanelsJob {
+    static const int lanes = DotOperand<A>::lanes, together = strips == 1 ? panels_together : 1;
     Panels<A, block, strips> to;
     const A *from;
     Axis rows, k;
     const Axis *around;                                      // of the matrices, the last one fastest
     int axes;
 
-    template <int height> void strip(index_t number, index_t row) const {
-        const int lanes = DotOperand<A>::lanes;
-        typename DotOperand<A>::unit *out = to.data + number * to.matrix + row * to.pitch;
-        index_t offset = row * rows.stride;
+    const A *matrix(index_t number) const {
+        index_t offset = 0;
         for (int d = axes - 1; d >= 0; number /= around[d].size, --d) offset += number % around[d].size * around[d].stride;
-        const index_t inside = most(least(rows.size - row, height), 0), units = inside > 0 ? (k.size + lanes - 1) / lanes : 0;
-        if (inside > 0) dot_pack_panel<A, height>(out, from + offset, k.stride, rows.stride, (int)inside, (int)k.size);
-        __builtin_memset(out + units * height, 0, (size_t)((to.pitch - units) * height) * sizeof *out);
+        return from + offset;
+    }
+    // Elements first..first + panels_depth - 1 of k, as many as there are, of the strip that begins at `row`; the padding after the last.
+    template <int height> void strip(index_t number, const A *matrix, index_t row, index_t first) const {
+        typename DotOperand<A>::unit *out = to.data + number * to.matrix + row * to.pitch;
+        const index_t inside = most(least(rows.size - row, height), 0), n = inside > 0 ? most(least(k.size - first, panels_depth), 0) : 0;
+        if (n > 0)
+            dot_pack_panel<A, height>(out + first / lanes * height, matrix + row * rows.stride + first * k.stride, k.stride, rows.stride, (int)inside, (int)n);
+        const index_t begin = (first + n + lanes - 1) / lanes, end = least((first + panels_depth) / lanes, to.pitch);
+        if (begin < end) __builtin_memset(out + begin * height, 0, (size_t)((end - begin) * height) * sizeof *out);
+    }
+    // The s-th strip of the block at `row`.
+    void piece(index_t number, const A *matrix, index_t row, int s, index_t first) const {
+        const int height = block / strips, taller = block % strips;
+        if constexpr (taller > 0)
+            if (s < taller) return strip<height + 1>(number, matrix, row + s * (height + 1), first);
+        strip<height>(number, matrix, row + taller + s * height, first);
     }
     static int32_t programs(const void *packed, int64_t first, int64_t last, void *) {
         const PanelsJob &job = *(const PanelsJob *)packed;
-        const int height = block / strips, taller = block % strips;
-        const index_t blocks = job.to.rows / block;
+        const index_t blocks = job.to.rows / block, groups = (blocks + together - 1) / together;
         for (int64_t program = first; program < last; ++program) {
-            const index_t s = program % strips, at = program / strips % blocks * block + s * height, number = program / strips / blocks;
-            if constexpr (taller > 0)
-                if (s < taller) {
-                    job.template strip<height + 1>(number, at + s);
-                    continue;
-                }
-            job.template strip<height>(number, at + taller);
+            const index_t number = program / strips / groups, b = program / strips % groups * together, end = least(b + together, blocks);
+            const A *matrix = job.matrix(number);
+            const int s = (int)(program % strips);
+            if (job.rows.stride == 1)                        // neighbouring columns share cache lines and pages
+                for (index_t at = 0; at < job.to.depth; at += panels_depth)
+                    for (index_t c = b; c < end; ++c) job.piece(number, matrix, c * block, s, at);
+            else
+                for (index_t c = b; c < end; ++c)
+                    for (index_t at = 0; at < job.to.depth; at += panels_depth) job.piece(number, matrix, c * block, s, at);
         }
         return 0;
     }
@@ -107,7 +123,8 @@ void lay_out(Panels<A, block, strips> &to, Storage &storage, const A *from, Axis
     if (wanted > panels_most_bytes) return;
     if (!(to.data = (typename Panels<A, block, strips>::T *)storage.allocate((size_t)wanted))) return;
     const PanelsJob<A, block, strips> job = {to, from, rows, k, around, axes};
-    const int64_t count = matrices * (to.rows / block) * strips;
+    const index_t blocks = to.rows / block, together = job.together;
+    const int64_t count = matrices * ((blocks + together - 1) / together) * strips;
     if (run)
         run(job.programs, &job, count, 0, threads);
     else
