@@ -29,6 +29,7 @@ enum { dot_strip = 6, dot_vectors = 2 };
 enum { dot_depth = 256 };          // units of k in a panel: 256 x 16 x 4 bytes are half of a 32 KiB L1
 // Up to this M a row-major panel of b is read in place: too few strips repay its copy (measured at M = 16: 95 against 86 GFLOP/s).
 enum { dot_unpacked_rows = 32 };
+enum { dot_wide_rows = 64, dot_wide_depth = 8 };            // rows of b that are packed together, each along all panels
 // Strides from which an operand is copied. Lines 4096 bytes apart share a set of an 8-way 32 KiB L1; a strip of rows 2048 bytes
 // apart already fills two sets beside the panel (measured: 128 x 128 x 256 f32 out of 1024-wide matrices 40 GFLOP/s in place, 90
 // copied).
@@ -367,7 +368,10 @@ template <int M, int N, int K, class A> struct DotPlan {
     static const int depth = (units + cuts - 1) / cuts * lanes;                  // elements of k in a cut, all but the last alike
     static const int edge = N % panel, edge_vectors = (edge + width - 1) / width;
     static const size_t panel_bytes = ((size_t)(depth / lanes) * panel * sizeof(T) + 63) / 64 * 64;
-    static const size_t left_bytes = (size_t)M * (depth / lanes * sizeof(T) + 64);
+    static const size_t left_bytes = ((size_t)M * (depth / lanes * sizeof(T) + 64) + 63) / 64 * 64;
+    // Of a right operand whose rows are far apart all panels are packed at once, row by row, where that costs no less than the product.
+    static const bool wide = M > dot_strip && M <= dot_wide_rows && N > panel;
+    static const size_t wide_bytes = wide ? (size_t)(depth / lanes) * ((N + panel - 1) / panel * panel) * sizeof(T) : 0;
 };
 
 // The strips of a, as they stand or packed, times one panel.
@@ -400,7 +404,7 @@ DSLC_FN void dot_columns(T *acc, index_t acc_row, const Window<A> &a, const T *l
 template <int M, int N, int K, class A, class B, class T>
 DSLC_FN void dot_tile(T *acc, index_t acc_row, const Window<A> &a, const Window<B> &b, bool accumulate, void *scratch, int depth) {
     typedef DotPlan<M, N, K, A> P;
-    T *packed = (T *)scratch, *converted = (T *)((char *)scratch + P::panel_bytes);
+    T *packed = (T *)scratch, *converted = (T *)((char *)scratch + P::panel_bytes), *wide = (T *)((char *)converted + P::left_bytes);
     for (int k = 0; k < depth; k += P::depth, accumulate = true) {
         const int elements = depth - k < P::depth ? depth - k : P::depth;
         const T *left = (const T *)(const void *)(a.data + k * a.col);
@@ -409,10 +413,20 @@ DSLC_FN void dot_tile(T *acc, index_t acc_row, const Window<A> &a, const Window<
             dot_convert_left<M>(converted, a.data + k * a.col, a.row, a.col, elements, &row, &col);
             left = converted;
         }
+        Window<B> right = b;
+        if constexpr (P::wide)
+            if (!b.packed && b.col == 1 && dot_far(b.row, sizeof(B))) {
+                const index_t units = (elements + P::lanes - 1) / P::lanes;
+                for (int at = 0; at < elements; at += dot_wide_depth)
+                    for (int j = 0; j < N; j += P::panel)
+                        dot_pack_panel<B, P::panel>(wide + j * units + at / P::lanes * P::panel, b.data + (k + at) * b.row + j, b.row, 1,
+                                                    N - j < P::panel ? N - j : P::panel, elements - at < dot_wide_depth ? elements - at : dot_wide_depth);
+                right = {nullptr, 0, 0, wide, units, -k / P::lanes};
+            }
         for (int j = 0; j + P::panel <= N; j += P::panel)
-            dot_columns<M, dot_vectors>(acc + j, acc_row, a, left, row, col, b, k, j, P::panel, elements, accumulate, packed);
+            dot_columns<M, dot_vectors>(acc + j, acc_row, a, left, row, col, right, k, j, P::panel, elements, accumulate, packed);
         if constexpr (P::edge > 0)
-            dot_columns<M, P::edge_vectors>(acc + (N - P::edge), acc_row, a, left, row, col, b, k, N - P::edge, P::edge, elements, accumulate, packed);
+            dot_columns<M, P::edge_vectors>(acc + (N - P::edge), acc_row, a, left, row, col, right, k, N - P::edge, P::edge, elements, accumulate, packed);
     }
 }
 
@@ -438,33 +452,40 @@ template <class V> DSLC_FN V dot_load_converted(const bf16 *p) {
 #endif
 }
 
-// sum x[i] y[i] in four vectors of partial sums.
-template <class T, class A> DSLC_FN T dot_inner(const T *x, const A *y, index_t n) {
+// sum[j] = the sum over i of x[i] m[j * m_j + i], each in two vectors of partial sums; `rows` at a time keep as many streams of memory busy.
+template <int rows, class T, class A> DSLC_FN void dot_inner(T *sum, const T *x, const A *m, index_t m_j, index_t n) {
     typedef typename DotVector<T>::type V;
     const int width = DotWidth<T>::value;
-    V s[4] = {};
+    V s[rows][2] = {};
     index_t i = 0;
-    for (; i + 4 * width <= n; i += 4 * width)
-        for (int l = 0; l < 4; ++l)
-            s[l] = dot_multiply_add(dot_load<V>(x + i + l * width), dot_load_converted<V>(y + i + l * width), s[l]);
+    for (; i + 2 * width <= n; i += 2 * width)
+        for (int l = 0; l < 2; ++l) {
+            const V y = dot_load<V>(x + i + l * width);
+            for (int j = 0; j < rows; ++j)
+                s[j][l] = dot_multiply_add(y, dot_load_converted<V>(m + j * m_j + i + l * width), s[j][l]);
+        }
     for (; i + width <= n; i += width)
-        s[0] = dot_multiply_add(dot_load<V>(x + i), dot_load_converted<V>(y + i), s[0]);
-    T lanes[width];
-    V total = (s[0] + s[1]) + (s[2] + s[3]);
-    __builtin_memcpy(lanes, &total, sizeof total);
-    for (int half = width / 2; half > 0; half /= 2)
-        for (int l = 0; l < half; ++l)
-            lanes[l] += lanes[l + half];
-    T sum = lanes[0];
-    for (; i < n; ++i)
-        sum = dot_multiply_add(x[i], (T)dot_value(y[i]), sum);
-    return sum;
+        for (int j = 0; j < rows; ++j)
+            s[j][0] = dot_multiply_add(dot_load<V>(x + i), dot_load_converted<V>(m + j * m_j + i), s[j][0]);
+    for (int j = 0; j < rows; ++j) {
+        T lanes[width];
+        const V total = s[j][0] + s[j][1];
+        __builtin_memcpy(lanes, &total, sizeof total);
+        for (int half = width / 2; half > 0; half /= 2)
+            for (int l = 0; l < half; ++l)
+                lanes[l] += lanes[l + half];
+        sum[j] = lanes[0];
+        for (index_t l = i; l < n; ++l)
+            sum[j] = dot_multiply_add(x[l], (T)dot_value(m[j * m_j + l]), sum[j]);
+    }
 }
-template <class A> DSLC_FN i32 dot_inner(const i32 *x, const A *y, index_t n) {
-    u32 sum = 0;
-    for (index_t i = 0; i < n; ++i)
-        sum += (u32)x[i] * (u32)y[i];
-    return (i32)sum;
+template <int rows, class A> DSLC_FN void dot_inner(i32 *sum, const i32 *x, const A *m, index_t m_j, index_t n) {
+    for (int j = 0; j < rows; ++j) {
+        u32 s = 0;
+        for (index_t i = 0; i < n; ++i)
+            s += (u32)x[i] * (u32)m[j * m_j + i];
+        sum[j] = (i32)s;
+    }
 }
 
 // sum[j] += x[0] m[0, j] + .. + x[rows - 1] m[rows - 1, j], contiguous in j.
@@ -489,18 +510,21 @@ static __attribute__((noinline)) void dot_matrix_vector(T *out, index_t out_step
         for (int j = 0; j < J; ++j)
             sum[j] = 0;
         int k = 0;
-        for (; k + 4 <= depth; k += 4)                           // four rows to one pass over the sums
-            dot_add_rows<4>(sum, v + k, m + k * m_k, m_k, J);
+        for (; k + 8 <= depth; k += 8)                       // eight rows to one pass over the sums
+            dot_add_rows<8>(sum, v + k, m + k * m_k, m_k, J);
         for (; k < depth; ++k)
             dot_add_rows<1>(sum, v + k, m + k * m_k, m_k, J);
     } else if (m_k == 1) {
-        for (int j = 0; j < J; ++j)
-            sum[j] = dot_inner(v, m + j * m_j, (index_t)depth);
+        int j = 0;
+        for (; j + 4 <= J; j += 4)
+            dot_inner<4>(sum + j, v, m + j * m_j, m_j, (index_t)depth);
+        for (; j < J; ++j)
+            dot_inner<1>(sum + j, v, m + j * m_j, m_j, (index_t)depth);
     } else {
         for (int j = 0; j < J; ++j) {
             for (int k = 0; k < depth; ++k)
                 column[k] = (T)dot_value(m[j * m_j + k * m_k]);
-            sum[j] = dot_inner(v, column, (index_t)depth);
+            dot_inner<1>(sum + j, v, column, 0, (index_t)depth);
         }
     }
     for (int j = 0; j < J; ++j)
@@ -511,7 +535,7 @@ static __attribute__((noinline)) void dot_matrix_vector(T *out, index_t out_step
 // Bytes of 64-byte aligned scratch.
 template <int M, int N, int K, class A, class B> constexpr size_t dot_scratch() {
     typedef DotPlan<M, N, K, A> P;
-    return M == 1 || N == 1 ? (2 * (size_t)K + (M > N ? M : N)) * sizeof(typename DotOperand<A>::scalar) : P::panel_bytes + P::left_bytes;
+    return M == 1 || N == 1 ? (2 * (size_t)K + (M > N ? M : N)) * sizeof(typename DotOperand<A>::scalar) : P::panel_bytes + P::left_bytes + P::wide_bytes;
 }
 
 // acc rows are acc_row elements apart, its columns adjacent; the operands' strides are in elements, any sign, 0 allowed.

@@ -214,6 +214,7 @@ __aicore__ inline void attention_vector(GM_ADDR o_at, index_t o_stride0, index_t
     WaitFlag<HardEvent::MTE3_MTE2>(0);
     WaitFlag<HardEvent::MTE2_V>(0);
     PipeBarrier<PIPE_MTE2>();
+    PipeBarrier<PIPE_V>();
     for (index_t j = 0; j < peel; j += 64, turn3 ^= 1) {
       const auto dot4 = core.tile<f32, 64, 64, 64>(17152 + turn3 * 16384);  // 64 x 64
       WaitFlag<HardEvent::V_MTE2>(turn3);
@@ -222,7 +223,6 @@ __aicore__ inline void attention_vector(GM_ADDR o_at, index_t o_stride0, index_t
       SetFlag<HardEvent::MTE2_V>(1 + turn3);
       const auto s = core.tile<f32, 64, 64, 64>(49920);  // 64 x 64
       WaitFlag<HardEvent::MTE2_V>(1 + turn3);
-      PipeBarrier<PIPE_V>();
       mul(s, dot4, mul3, scratch);
       const auto max2 = core.tile<f32, 1, 64, 64>(66304);  // 64
       PipeBarrier<PIPE_V>();
@@ -278,7 +278,6 @@ __aicore__ inline void attention_vector(GM_ADDR o_at, index_t o_stride0, index_t
       add(acc3, mul4, acc5, scratch);
       SetFlag<HardEvent::V_MTE2>(turn3);
       SetFlag<HardEvent::V_MTE2>(2);
-      PipeBarrier<PIPE_V>();
       // attention.py:46: for j in tile.range(first, last, BN):
       copy(m, online_softmax_top);
       PipeBarrier<PIPE_V>();
@@ -329,12 +328,10 @@ __aicore__ inline void attention_vector(GM_ADDR o_at, index_t o_stride0, index_t
       // attention.py:49: seen = cols < SK
       const index_t minimum2 = minimum<index_t>(maximum<index_t>(SK - j3, -1), 64);
       const auto seen = core.tile<half, 1, 64, 64>(16896);  // 1 x 64
-      PipeBarrier<PIPE_V>();
       lt(seen, cast5, (f32)minimum2, scratch);
       // attention.py:51: seen = seen & (cols <= rows[:, None])
       const index_t minimum3 = minimum<index_t>(maximum<index_t>((j3 - mul2) - diagonal, -64), 128);
       const auto add2 = core.tile<f32, 1, 64, 64>(66816);  // 1 x 64
-      PipeBarrier<PIPE_V>();
       add(add2, cast5, (f32)minimum3, scratch);
       const auto le2 = core.tile<half, 64, 64, 64>(67072);  // 64 x 64
       PipeBarrier<PIPE_V>();
@@ -399,7 +396,6 @@ __aicore__ inline void attention_vector(GM_ADDR o_at, index_t o_stride0, index_t
       add(acc6, mul5, acc8, scratch);
       SetFlag<HardEvent::V_MTE2>(turn3);
       SetFlag<HardEvent::V_MTE2>(2);
-      PipeBarrier<PIPE_V>();
       // attention.py:46: for j in tile.range(first, last, BN):
       copy(m2, online_softmax_top2);
       PipeBarrier<PIPE_V>();
