@@ -109,8 +109,9 @@ class Subject:
         self.kernel, make, self.consts = self.family.makers[name]
         self.calls = make(np.random.default_rng(0))
         steered = [self.kernel.steer(target_of(target, "late"), tuple(d.given.values()), self.consts) for d in self.calls]
-        s, self.bindings = min(steered, key=lambda x: (len(x.spec.aligned), sum(len(u) for _, u in x.spec.units))), [x.binding for x in steered]
-        for x in steered:                            # the text takes nothing for granted that a call does not have
+        there = [x for x, d in zip(steered, self.calls, strict=True) if all(np.size(v) for v in d.given.values())]      # strides without elements say nothing
+        s, self.bindings = min(there, key=lambda x: (len(x.spec.aligned), sum(len(u) for _, u in x.spec.units))), [x.binding for x in steered]
+        for x in there:                              # the text takes nothing for granted that a call does not have
             assert s.spec.aligned <= x.spec.aligned and all({*u} <= {*dict(x.spec.units)[n]} for n, u in s.spec.units), (s.spec, x.spec)
         spec, kernel = lowering.specialised(self.kernel.definition, s.binding.spec, lambda d, n: all(b.holds(d, n) for b in self.bindings))
         placed = self.kernel._lowered(kernel, replace(s, spec=spec))
@@ -282,8 +283,9 @@ def run(jobs: Sequence[tuple[str, str, Mutant]], processes: int = 2) -> Iterator
         size = family_of(target).together
         groups += [(kernel, target, found[n:n + size]) for n in range(0, len(found), size)]
     with ProcessPoolExecutor(processes, mp_context=get_context("fork")) as pool:
-        for results in pool.map(tried, groups):
-            yield from results
+        for (_, _, group), results in zip(groups, pool.map(tried, groups), strict=True):
+            ends = {r.name: r for r in results}
+            yield from (ends[m.name] for m in group)
 
 
 def judged(kernel: str, target: str) -> None:

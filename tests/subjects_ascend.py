@@ -80,14 +80,25 @@ def rmsnorm_call(random: Any, m: int) -> Data:
 
 
 def attention_data(random: Any) -> list[Data]:
-    """Whole tiles, heads of one group, 3 and 5 trips, 2 programs on each of 2 cores; one query and one key past a tile; queries that see no key."""
-    sizes = ((False, 1, 256, 320, 2, 1), (True, 1, 129, 257, 2, 2), (False, 1, 150, 70, 1, 1))
-    return [replace(attention_call(random, *s), programs=n) for s, n in zip(sizes, (2, 1, 1), strict=True)]
+    """Whole tiles, heads of one group, 3 and 5 trips, 2 programs on each of 2 cores; one query and one key past a tile; queries that see no key; two batches,
+    two groups of two heads; two programs none of whose queries sees a key, and one after them.
+    """
+    sizes = ((False, 1, 256, 320, 2, 1), (True, 1, 129, 257, 2, 2), (False, 1, 150, 70, 1, 1), (False, 2, 70, 260, 4, 2), (False, 1, 300, 40, 1, 1))
+    return [replace(attention_call(random, *s), programs=n) for s, n in zip(sizes, (2, 1, 1, 2, 1), strict=True)]
 
 
 def assign_data(random: Any) -> list[Data]:
-    """Whole tiles, 3 trips over the centroids and 3 along D, 2 programs on each of 2 cores; one past a tile each, 2 programs on a core."""
-    return [replace(assign_call(random, True, 512, 192, 192), programs=2), replace(assign_call(random, False, 205, 129, 193), programs=1)]
+    """Whole tiles, 3 trips over the centroids and 3 along D, 2 programs on each of 2 cores; one past a tile each, 3 programs on a core; no centroid."""
+    calls = [assign_call(random, True, 512, 192, 192), assign_call(random, False, 257, 129, 193)]
+    return [replace(calls[0], programs=2), replace(calls[1], programs=1), no_centroid(random, 130, 8)]
+
+
+def no_centroid(random: Any, n: int, d: int) -> Data:
+    """No loop has a trip."""
+    x, c = random.standard_normal((n, d)).astype(bf16), np.empty((0, d), bf16)
+    given = {"x": padded(x, 16, np.nan), "c": padded(c, 16, np.nan), "c_squared": np.empty(0, np.float32), "ids": np.full(n, -77, np.int32),
+             "score": np.full(n, np.nan, np.float32)}
+    return Data(given, lambda got: {"ids": Expected(np.zeros(n)), "score": Expected(np.full(n, np.inf))}, programs=1)
 
 
 MAKERS: Mapping[str, Maker] = {

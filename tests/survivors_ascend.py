@@ -8,7 +8,7 @@ from survivors import DOCS, Document
 REASONS: Sequence[tuple[str, str]] = (
     (r"offset: (\.\.)?.*\b(core\.(tile|local|ub_at)<|A1>|CO1>)[^(]*\(\[\d+ -> \d+\]|offset: .*>\(\[\d+ -> \d+\]( \+ turn\d* \* \d+)?(, \d+)?\)",
      "Equivalent: a place moved by 32 bytes within bytes that nothing else has at that time."),
-    (r"offset: .*\bprograms = .*\[\d+ -> \d+\]|compare: .*program \[< -> <=\] programs",
+    (r"offset: (.*\bprograms =|\.\.= floor_div<index_t>\(M \+ 127, 128\) \*) .*\[\d+ -> \d+\]|compare: .*program \[< -> <=\] programs",
      "Equivalent: a program more lies wholly outside the tensors; its loads bring padding, its stores nothing."),
     (r"drop: \[acc\.fresh = true -> |move: acc\.fresh = true; then WaitFlag",
      "Equivalent: a sum is fresh where it is declared; the statement only says so to the reader, and touches no memory."),
@@ -21,7 +21,7 @@ REASONS: Sequence[tuple[str, str]] = (
     (r"halve: const auto \w+ = core\.tile<\w+, 1, \[\d+ -> \d+\], \d+>|transpose: const auto \w+ = core\.tile<\w+, \[1, \d+ -> \d+, 1\], \d+>",
      "Equivalent: the same bytes as fewer columns or as a column; a load of it then goes the way of a part of a tile, and the vector instructions work on "
      "pitches."),
-    (r"offset: .*(load|store)\(.*, (\[0 -> 1\]), (cast<|all_or_none|Inside\{0, 1\})",
+    (r"offset: .*(load|store|\.\.|scale)\(.*, (\[0 -> 1\]), (\w+, )?(cast<|all_or_none|Inside\{0, 1\})",
      "Equivalent: the distance between rows of a place that has one row."),
     (r"loop: .*minimum<index_t>\(K, .*\) - 1\]",
      "Equivalent: K is a multiple of 8 and trips are 128 long, so that none begins at the last element."),
@@ -29,7 +29,7 @@ REASONS: Sequence[tuple[str, str]] = (
      "Equivalent: of 16 rows both orders of fractals are one."),
     (r"halve: .*ub_at<u8>\(\d+,\[ \d+ -> ",
      "Equivalent: the kernel's functions use less than half of what the generator reserves, which is what the greatest form of each needs."),
-    (r"offset: .*load_fields.*(\[64 -> 65\]|\(u8\)\[0 -> 1\])",
+    (r"offset: .*(load_fields|w_tile, w, |w_stride\[0\], inside).*(\[64 -> 65\]|\(u8\)\[0 -> 1\])",
      "Equivalent: told of a row more than it has, or of another padding, the function goes element by element; rows outside meet zeros of the other operand."),
     (r"guard: .*\[within\(floordiv2, NG\) -> true\]|exchange: .*all_or_none\(\[within\(floordiv2, NG\), 1 -> ",
      "Equivalent: K is inside, and so is its group; one row is there or not."),
@@ -37,12 +37,42 @@ REASONS: Sequence[tuple[str, str]] = (
      "Equivalent: padding of columns that are not stored."),
     (r"offset: .*RowsFrom\{0, (\[0 -> 1\], 64|0, \[64 -> 65\])",
      "Equivalent: one row for all; a distance below a block is none, and a count above the tile's rows is the tile's."),
+    (r"pair: ring\d: free neither|cross: ring\d: a slot more|cross: (put|take) of .*\(free\) by PIPE_|cross: close of cube.* by PIPE_MTE|"
+     r"cross: close of vector, ring1: .* by PIPE_MTE2",
+     "Equivalent: products and softmax of attention wait for each other in turn, by the flags `ready` of three rings; neither is more than two trips ahead, so "
+     "that of four slots one is always free, whoever says or hears so."),
+    (r"(pair|move): .*(FIX_M>\(1\)|MTE1_MTE2>\((turn2|[24] \+ turn2?)\))|delete: \[PipeBarrier<PIPE_MTE2>.* before (load\([kv]_tile|for \(index_t j)|"
+     r"halve: .*(qt\{|cast3\{|\. 64, false> qt|se> cast3|lse> qt|\.3\{core).*(\[turn2? -> 0\] \*|turn2? \* \[)",
+     "Equivalent here: a panel is only loaded again when the vector cores have put a tile that they made of what the cube core put before, so that its sum was "
+     "stored and its operands read. That is an order by way of the other unit, which the generator, who looks at one unit, does not see."),
+    (r"(pair|move): .*V_MTE2>\((turn3)\)|(pair|move): .*MTE3_V>\([023]\)|(pair|flag): SetFlag<HardEvent::V_MTE3>\(1\).*before for|pair: .*MTE2_V>\([05]\)|"
+     r"move: iota\(iota4\); then WaitFlag<HardEvent::MTE2_V>\(5\)|delete: .* before (for \(index_t j|log2\()|"
+     r"halve: .*(dot6|acc8) = .*(\[turn3 -> 0\] \*|turn3 \* \[)|sign: const auto acc8",
+     "Equivalent here: the cube core puts a tile only when it has taken what the vector cores put before, and the vector cores put that when all their pipes had "
+     "done what it is made of; so copies of one trip are ordered with the use of the trip before by way of the other unit, which the generator, who looks at one "
+     "unit, does not see."),
+    (r"(pair|flag|move): .*(Set|then |then Set)Flag<HardEvent::MTE2_MTE1>\(4 \+ turn\)",
+     "Equivalent: the flag of the first panel of keys, which MTE2 loads after the queries, says as much."),
+    (r"guard: .*\[within\(g, G\) -> true\]|offset: .*: Inside\{(\[0 -> 1\], 0|0, \[0 -> 1\])\}",
+     "Equivalent: H is a multiple of G, so that a head is always inside and the other part is never taken."),
+    (r"offset: .*Inside\{\[0 -> 1\], (64)\}\);",
+     "Equivalent: a panel's columns start inside, and the function reads their end only."),
+    (r"loop: .*\[\(?peel( \+ 64\)|) -> |compare: if \(j \[< -> <=\] peel\)|offset: .*peel = .*-\[6[23] -> 6[34]\]|offset: .*\(last, SK.*-\[6[23] -> 6[34]\]|"
+     r"offset: .*SQ\) \+ \(-\[62 -> 63\]",
+     "Equivalent: the loop without masks ends a trip earlier at most, and the one with masks does that trip."),
+    (r"sign: .*peel = .*SK \[\+ -> -\]|sign: .*SK( \[\+ -> -\] \(-63\)| \+ \(\[- -> \]63\))|sign: .*\(\(mul2 \[\+ -> -\] SK\)",
+     "Equivalent: the diagonal of the first row of a tile, or the loop with masks, ends the loop without masks in time."),
+    (r"(offset|sign): .*minimum2 = .*(SK \[?- |-\[1 -> 2\]|\[64 -> 65\]|\[- -> \]1)|(offset|sign): .*maximum<index_t>\(SK - j3, (-\[1|\[- -> \]1)|"
+     r"offset: .*\(j3 - mul2\) - diagonal, (-\[64|-64\), \[128)",
+     "Equivalent: the mask of a column past the last, or of one that the diagonal hides anyway."),
+    (r"exchange: maximum_second_nan\(",
+     "Equivalent: which operand may be NaN, and no row has one."),
     (r"cross: open of .* by PIPE_",
      "Equivalent: at the start no pipe has anything to wait for."),
-    (r"cross: close of .* by PIPE_V",
+    (r"cross: close of .* by PIPE_[VM]$",
      "Equivalent: the pipe comes there after all its work, and takes counts that the pipe that puts would wait for, which come later again; all are taken at "
      "the end. It must not be a pipe whose later work the puts wait for."),
-    (r"halve: const auto (zero_tile|repeat_rows_x2|w_tile) = .*(\[turn\d* -> 0\] \* |turn\d* \* \[)",
+    (r"halve: .*(zero_tile|peat_rows_x2|w_tile) = .*(\[turn\d* -> 0\] \* |turn\d* \* \[)",
      "Equivalent: a place whose slots do not matter, since the flag of another place's only slot lets no load of the next trip begin before this one is used. "
      "The second slot is a waste of room."),
     (r"(pair|move): .*V_MTE2>\((turn|2)\)",
@@ -50,9 +80,15 @@ REASONS: Sequence[tuple[str, str]] = (
      "set again; the generator does not look again whether the first is then needed."),
     (r"move: SetFlag<HardEvent::V_MTE2>\(0\); then rows_from",
      "Equivalent: the flag is for the scratch; a copy of rows uses none, which the generator does not know before pitches are settled."),
-    (r"delete: \[PipeBarrier<PIPE_V>\(\); -> \(void\)0;\] before (div\(mean|maximum_second_nan\(top)",
-     "Equivalent, and redundant: the function before ends with a barrier of its own behind what this one reads and behind all of its scratch, which the "
-     "generator does not know."),
+    (r"delete: .* before (rows_from|copy)\(",
+     "Equivalent, and redundant: the barrier is for the scratch; copies of rows use none, which the generator does not know before pitches are settled."),
+    (r"delete: \[PipeBarrier<PIPE_V>\(\); -> \(void\)0;\] before (div\(mean|maximum_second_nan\(|fma\(|eq\(|iota\(|where\(|sum\(|mul\()",
+     "Equivalent, and redundant: functions of several steps wait for themselves between them, so that what the one before read and wrote, or what this one "
+     "touches first, is in order already; the generator takes such a function for one step."),
+    (r"offset: full\(trips, \[0 -> 1\]\)",
+     "Equivalent: where no score was less than infinity the guard of `who` takes 0 whatever the trip is."),
+    (r"exchange: .*return x_ \+ y_; \},\[",
+     "Equivalent: a sum."),
     (r"exchange: maximum_second_nan\(top,\[ m, max2 ->",
      "Equivalent: which operand may be NaN, and no row has one."),
 )
