@@ -20,7 +20,8 @@ load_row store_row reduce_sum reduce_max reduce_min arg_reduce_max arg_reduce_mi
 DotOperand DotPlan DotVector DotWidth dot_add_rows dot_broadcast dot_columns dot_convert dot_convert_left dot_depth dot_f32 dot_f64 dot_far dot_far_bytes
 dot_i16 dot_i32 dot_in_place dot_inner dot_load dot_load_converted dot_matrix_vector dot_multiply_add dot_pack_columns dot_pack_panel dot_pack_row
 dot_pack_row_pair dot_quad dot_scratch dot_strip dot_strip_panel dot_strips dot_tf32_scratch dot_tile dot_transpose dot_transpose_4x4 dot_unpacked_rows
-dot_value dot_vectors dot_wide_depth dot_wide_rows dot_widen_halves dot_widened dot_panel turned Axis LeftPanels Panels PanelsJob RightPanels Shared Storage lay_out
+dot_value dot_vectors dot_wide_depth dot_wide_rows dot_widen_halves dot_widened dot_panel turned Axis
+LeftPanels Panels PanelsJob RightPanels Shared Storage lay_out
 panels_depth panels_kept_bytes panels_most_bytes panels_together shared worth_left worth_right """.split())
 
 BACKEND = Backend(
