@@ -86,7 +86,7 @@ def compile_ascend(main: Path) -> str:
     code, said = call([*compiler.command, *flags, emulation.STANDARD, *folders, "-x", "c++", str(main), "-x", "none",
                        str(emulation._engine(compiler).path / "cores.o"), "-ldl", "-o", str(main.parent / binary)], main.parent)
     if code:
-        raise Broken({int(n) for n in re.findall(rf"{re.escape(main.name)}:(\d+)", said)})
+        raise Broken({int(n) for n in re.findall(rf"{re.escape(main.name)}:(\d+):\d+:\s+(?:(?:fatal )?error|required from|in .constexpr. expansion)", said)})
     return binary
 
 

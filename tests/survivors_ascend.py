@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from survivors import DOCS, Document
 
 REASONS: Sequence[tuple[str, str]] = (
-    (r"offset: (\.\.)?.*\b(core\.(tile|local|ub_at)<|A1>|CO1>)[^(]*\(\[\d+ -> \d+\]|offset: .*>\(\[\d+ -> \d+\]( \+ turn\d* \* \d+)?(, \d+)?\)",
-     "Equivalent: a place moved by 32 bytes within bytes that nothing else has at that time."),
+    (r"sign: const auto acc8|"
+     r"offset: (\.\.)?.*\b(core\.(tile|local|ub_at)<|A1>|CO1>)[^(]*\(\[\d+ -> \d+\]|offset: .*>\(\[\d+ -> \d+\]( \+ turn\d* \* \d+)?(, \d+)?\)",
+     "Equivalent: a place moved within bytes that nothing else has at that time."),
     (r"offset: (.*\bprograms =|\.\.= floor_div<index_t>\(M \+ 127, 128\) \*) .*\[\d+ -> \d+\]|compare: .*program \[< -> <=\] programs",
      "Equivalent: a program more lies wholly outside the tensors; its loads bring padding, its stores nothing."),
     (r"drop: \[acc\.fresh = true -> |move: acc\.fresh = true; then WaitFlag",
@@ -47,10 +48,10 @@ REASONS: Sequence[tuple[str, str]] = (
      "stored and its operands read. That is an order by way of the other unit, which the generator, who looks at one unit, does not see."),
     (r"(pair|move): .*V_MTE2>\((turn3)\)|(pair|move): .*MTE3_V>\([023]\)|(pair|flag): SetFlag<HardEvent::V_MTE3>\(1\).*before for|pair: .*MTE2_V>\([05]\)|"
      r"move: iota\(iota4\); then WaitFlag<HardEvent::MTE2_V>\(5\)|delete: .* before (for \(index_t j|log2\()|"
-     r"halve: .*(dot6|acc8) = .*(\[turn3 -> 0\] \*|turn3 \* \[)|sign: const auto acc8",
-     "Equivalent here: the cube core puts a tile only when it has taken what the vector cores put before, and the vector cores put that when all their pipes had "
-     "done what it is made of; so copies of one trip are ordered with the use of the trip before by way of the other unit, which the generator, who looks at one "
-     "unit, does not see."),
+     r"halve: .*(dot6|acc8) = .*(\[turn3 -> 0\] \*|turn3 \* \[)",
+     "Equivalent here: the cube core puts a tile only when it has taken what the vector cores put before, and they put that when all their pipes had done "
+     "what it is made of; so copies of one trip are ordered with the use of the trip before by way of the other unit, which the generator, who looks at "
+     "one unit, does not see."),
     (r"(pair|flag|move): .*(Set|then |then Set)Flag<HardEvent::MTE2_MTE1>\(4 \+ turn\)",
      "Equivalent: the flag of the first panel of keys, which MTE2 loads after the queries, says as much."),
     (r"guard: .*\[within\(g, G\) -> true\]|offset: .*: Inside\{(\[0 -> 1\], 0|0, \[0 -> 1\])\}",
@@ -113,7 +114,7 @@ exchanged, + for -, < for <=, quotient for rest, the stride of another dimension
 
 Calls between cores stand in functions of the header; for their mutants the function's body, read from the header, is put in the place of the call.
 
-Not changed: headers, the launcher, sizes in the prologue of CANN 8 (which is not emulated), the slot that a counter of turns begins with, bounds at the ends
+Not changed: headers, the launcher, sizes in the prologue of CANN 8, the slot that a counter of turns begins with, bounds at the ends
 of i32 and i64. Of statements that are alike but for the numbers of names all have their flags and barriers changed, the last one the rest.
 
 | kernel | target | mutants | caught | of all | of those not equivalent | by the emulator | by values | otherwise | survivors |

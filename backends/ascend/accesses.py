@@ -61,12 +61,12 @@ class Accesses:
         if reads_one(op):
             return [a for v in op.uses() if _is_tile(v) and (a := self.tile("S", False, v)) is not None]
         facts, early = vector_ops.facts(op), vector_ops.early(op, any(f.columns != f.pitch for f in (form(v, self.unit) for v in op.into)))
-        found: list[Access | None] = []
+        touched: list[Access | None] = []
         for pipe in facts.pipes:
             rows = [*((self.tile(pipe, False, v), v) for v in op.uses() if _is_tile(v)), *((self.tile(pipe, True, v), v) for v in op.into),
                     *([(self.whole_scratch(pipe, True), None)] if facts.scratch else [])]
-            found += [a if a is None or early is None or v in early else replace(a, late=True) for a, v in rows]
-        return [a for a in found if a is not None]
+            touched += [a if a is None or early is None or v in early else replace(a, late=True) for a, v in rows]
+        return [a for a in touched if a is not None]
 
     # ------------------------------------------------------------ what is touched
     def tile(self, pipe: str, write: bool, v: Value, ordered: bool = False) -> Access | None:

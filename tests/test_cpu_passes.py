@@ -1,0 +1,97 @@
+"""What the CPU target adds to the common passes: merged maps, tiles used in their tensors, panels, depths: what the source shows, and that results stay."""
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+from dslc import const, tile, tile_kernel
+from dslc.backends.common.toolchain import candidates
+from dslc.kernels.gemm import gemm, product
+from dslc.kernels.kmeans import assign
+from dslc.kernels.rows import rmsnorm
+from dslc.runtime.trial import judge
+
+pytestmark = pytest.mark.skipif(not any(candidates()), reason="no C++ compiler")
+RANDOM = np.random.default_rng(11)
+
+
+def normal(*shape: int) -> np.ndarray:
+    return RANDOM.standard_normal(shape).astype(np.float32)
+
+
+@tile_kernel
+def two_of_one(x: "f32[M, N]", y: "f32[M, N]", z: "f32[M, N]", top: "f32[M]", *, BM: const = 4, BN: const = 32):
+    i, j = tile.grid(tile.cdiv(M, BM), 1)
+    t = tile.load(x, ((i * BM, BM), (0, BN)))
+    u = t * t + 1.0
+    s = tile.max(u, 1)
+    tile.store(y, ((i * BM, BM), (0, BN)), u - t)
+    tile.store(z, ((i * BM, BM), (0, BN)), u * s[:, None])
+    tile.store(top, (i * BM, BM), s)
+
+
+@tile_kernel
+def shifted(x: "f32[N]", y: "f32[N]", *, B: const = 16):
+    i = tile.grid(tile.cdiv(N, B))
+    here = tile.load(y, (i * B, B))
+    tile.store(y, (i * B, B), here + tile.load(x, (i * B - 3, B), pad=5.0))
+
+
+def test_maps_over_one_tile_are_one() -> None:
+    source = assign.source("cpu", T="f32", U="f32")
+    body = re.search(r"trips\[.*\n.*slots\[.*", source)
+    assert body, "index and score are updated side by side"
+    assert source.count("fma_(") == 1
+
+
+@pytest.mark.parametrize(("m", "n"), [(8, 32), (9, 32), (3, 32), (8, 29), (1, 5)])
+def test_tiles_are_used_in_their_tensors(m: int, n: int) -> None:
+    x, y, z, top = normal(m, n), np.full((m + 1, n), 7, np.float32), np.empty((m, n), np.float32), np.empty(m, np.float32)
+    source = two_of_one.source("cpu", x, y[:m], z, top)
+    assert "load_row<32>(t + e0" in source and "t_at[e0 * t_row + e1]" in source, "read in place, or copied at an edge"
+    assert len(re.findall(r"\w+_at\[e0 \* \w+_row \+ e1\] = ", source)) == 2, "both results are computed in place"
+    two_of_one(x, y[:m], z, top)
+    padded = np.zeros((m, 32), np.float32)
+    padded[:, :n] = x
+    u = padded * padded + np.float32(1)
+    np.testing.assert_array_equal(top, u.max(1))
+    np.testing.assert_array_equal(y[:m], (u - padded)[:, :n])
+    np.testing.assert_array_equal(z, (u * top[:, None])[:, :n])
+    assert np.all(y[m] == 7), "what lies behind stays"
+
+
+@pytest.mark.parametrize("n", [16, 64, 37, 2])
+def test_a_tensor_that_is_written_is_copied(n: int) -> None:
+    x, y = normal(n), normal(n)
+    want = y + np.concatenate([np.full(3, 5, np.float32), x])[:n]
+    assert "here_at" not in shifted.source("cpu", x, y)
+    shifted(x, y)
+    np.testing.assert_array_equal(y, want)
+
+
+def test_rows_of_a_norm_are_read_once_each() -> None:
+    source = rmsnorm.source("cpu", T="f32", N=1024)
+    assert "const f32 *const w_tile_at = w;" in source, "all of it is inside: no copy, no place"
+    assert source.count("load_row") == source.count("store_row") == 1, "at an edge only"
+
+
+@pytest.mark.parametrize("shape", [(300, 515, 270), (257, 33, 300), (520, 1, 17)])
+@pytest.mark.parametrize("turn", ["", "a", "b", "ab"])
+def test_panels_and_depths_at_edges(shape: tuple[int, int, int], turn: str) -> None:
+    """Several programs read each operand; K ends inside a tile.  What is infinite next to the end stays as it is."""
+    m, k, n = shape
+    a = normal(k, m).T if "a" in turn else normal(m, k)
+    b = normal(n, k).T if "b" in turn else normal(k, n)
+    a[0, -1], b[-1, 0] = np.inf, np.inf
+    c = np.empty((m, n), np.float32)
+    gemm(a, b, c, BM=128, BN=128, BK=128)
+    assert "a_panels.holds<128, 128>" in gemm.source("cpu", a, b, c, BM=128, BN=128, BK=128)
+    with np.errstate(invalid="ignore"):
+        want = a.astype(np.float64) @ b.astype(np.float64)
+    odd = ~np.isfinite(want)
+    np.testing.assert_array_equal(np.where(odd, c, 0), np.where(odd, want, 0).astype(np.float32))
+    a, b = np.where(np.isfinite(a), a, 0), np.where(np.isfinite(b), b, 0)
+    exact = product(a, b)
+    inner = np.ix_(range(1, m), range(1, n))
+    assert not judge("c", c[inner], type(exact)(exact.value[inner], exact.error[inner])).wrong
