@@ -35,11 +35,11 @@ struct products_arguments {{ uint64_t a, b, c; int64_t which, rows_a, columns_a,
 template <typename T, typename S, typename U, i32 M, i32 N, i32 K, bool turned_a, bool turned_b>
 __aicore__ inline void product(GM_ADDR a_at, GM_ADDR b_at, GM_ADDR c_at, i64 rows_a, i64 columns_a, i64 rows_b, i64 columns_b, i64 first,
                                i64 stride_a, i64 stride_b, i64 stride_c, i64 end, i64 times) {{
-  Core core(0, 256 * 1024, 65536, 131072);
+  Core core(0, 384 * 1024, 65536, 131072);
   Halves l0(core);
   constexpr i32 ra = turned_a ? K : M, ca = turned_a ? M : K, rb = turned_b ? K : N, cb = turned_b ? N : K;
   const Panel<T, ra, ca, turned_a && sizeof(T) == 4> a{{core.local<T, AscendC::TPosition::A1>(0, 131072 / sizeof(T))}};
-  const Panel<T, rb, cb, turned_b && sizeof(T) == 4> b{{core.local<T, AscendC::TPosition::A1>(131072, 131072 / sizeof(T))}};
+  const Panel<T, rb, cb, turned_b && sizeof(T) == 4> b{{core.local<T, AscendC::TPosition::A1>(131072, 262144 / sizeof(T))}};
   Sum<S, M, N> c{{core.local<S, AscendC::TPosition::CO1>(0, Sum<S, M, N>::height * Sum<S, M, N>::width)}};
   load(a, global<T>(a_at), first * stride_a, stride_a, inside(first, ra, rows_a), inside(0, ca, columns_a));
   load(b, global<T>(b_at), 0, stride_b, inside(0, rb, rows_b), inside(0, cb, columns_b));

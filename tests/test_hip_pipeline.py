@@ -17,7 +17,7 @@ from dslc.kernels.attention import attention, seen
 from dslc.kernels.gemm import gemm
 from dslc.runtime import lowering
 from dslc.schedule import Schedule
-from mutation import Subject
+from mutation import Subject, family_of
 from subjects_gpu import gemm_call
 
 BF16 = ml_dtypes.bfloat16
@@ -120,6 +120,7 @@ class Phased(Subject):
     """The kernel in two phases, for changed texts."""
 
     def __init__(self) -> None:
+        self.family = family_of("hip:gfx942")
         self.kernel, self.calls = gemm, [gemm_call(np.random.default_rng(0), True, 256, 256, 160)]
         steered = gemm.steer(target_of("hip:gfx942", "late"), tuple(self.calls[0].given.values()), BIG, PHASED)
         placed = gemm._lowered(lowering.specialised(gemm.definition, steered.spec, steered.binding.holds)[1], steered)

@@ -66,6 +66,9 @@ template <class T> DSLC_FN Global<T> global(GM_ADDR at) {
     return tensor;
 }
 
+DSLC_FN constexpr i32 up_to(i32 n, i32 unit) { return (n + unit - 1) / unit * unit; }
+template <class T> static constexpr i32 block_elements = 32 / (i32)sizeof(T);  // of the unit that UB is addressed in
+
 // A tile in UB: rows of `pitch` elements each, of which `columns` are its own. The rest of a row is padding, which always holds numbers.
 template <typename T, i32 R, i32 C, i32 P> struct Tile {
     using element = T;
@@ -115,7 +118,9 @@ struct Core {
     template <typename T> __aicore__ inline AscendC::LocalTensor<T> ub_at(u32 offset, u32 elements) {
         return local<T, AscendC::TPosition::VECIN>(offset, elements);
     }
-    template <typename T, i32 R, i32 C, i32 P> __aicore__ inline Tile<T, R, C, P> tile(u32 offset) { return Tile<T, R, C, P>{ub_at<T>(offset, R * P)}; }
+    template <typename T, i32 R, i32 C, i32 P> __aicore__ inline Tile<T, R, C, P> tile(u32 offset) {
+        return Tile<T, R, C, P>{ub_at<T>(offset, up_to(R * P, block_elements<T>))};      // copies write whole blocks
+    }
 };
 
 // ---------------------------------------------------------------- edges
@@ -126,9 +131,6 @@ DSLC_FN Inside inside(index_t start, i32 n, index_t bound) {
     return Inside{(i32)first, (i32)last};
 }
 DSLC_FN Inside all_or_none(bool all, i32 n) { return Inside{0, all ? n : 0}; }
-
-DSLC_FN constexpr i32 up_to(i32 n, i32 unit) { return (n + unit - 1) / unit * unit; }
-template <class T> static constexpr i32 block_elements = 32 / (i32)sizeof(T);  // of the unit that UB is addressed in
 
 // The same value in every place of `count` elements, a whole number of blocks. Bits are what is written, so that one form serves all types.
 template <class T> DSLC_FN void fill_blocks(AscendC::LocalTensor<T> to, T value, i32 count) {
@@ -268,6 +270,8 @@ DSLC_FN void store(Global<T> to, index_t at, index_t stride, Tile<T, R, C, P> fr
             copy_out(to, at + r * stride + first, block, 1, end - first, 0, unit);
             pass<HardEvent::MTE3_S>();
         }
+        pass<HardEvent::S_V>();         // whoever uses scratch next
+        pass<HardEvent::S_MTE2>();
         first = end;
         if (first >= columns.last) return;
     }
