@@ -16,7 +16,7 @@ L1_ALIGNMENT = 512          # bytes: one fractal, 16 rows of 32 bytes
 L0C_ALIGNMENT = 1024        # bytes: what Mmad wants of its destination (CANN documentation, Basic API, Mmad)
 EVENTS = 6                  # event numbers of a pair of pipes: of 0..7 the last two are the system's (CANN documentation, Basic API, SetFlag/WaitFlag)
 # Those of them that functions of the headers use.
-HEADER_EVENTS = {("S", "MTE3"): (4,), ("MTE3", "S"): (4,), ("MTE2", "V"): (4,), ("V", "MTE2"): (4,), ("V", "S"): (4,), ("S", "V"): (4,), ("S", "MTE2"): (4,),
+HEADER_EVENTS = {("S", "MTE3"): (4,), ("MTE3", "S"): (4,), ("MTE2", "V"): (4,), ("V", "MTE2"): (4,), ("V", "S"): (4,), ("S", "V"): (4,),
                  ("M", "MTE1"): (4, 5), ("MTE1", "M"): (4, 5), ("M", "FIX"): (4,)}
 
 

@@ -271,7 +271,6 @@ DSLC_FN void store(Global<T> to, index_t at, index_t stride, Tile<T, R, C, P> fr
             pass<HardEvent::MTE3_S>();
         }
         pass<HardEvent::S_V>();         // whoever uses scratch next
-        pass<HardEvent::S_MTE2>();
         first = end;
         if (first >= columns.last) return;
     }
