@@ -27,4 +27,5 @@ segment_sum_by_element select SELMODE set_element SetFlag settle Shared shared_a
 signed_as SignedOf sin sine Single single small_integers smaller Space spare spread_blocks sqrt square started status_next status_word status_words
 Steps store store_element store_vector stream sub SubInstruction Sum sum sum_groups sum_square SumElements SumLanes take take_by_element take_runs
 taken tanh Threefry Tile to_integers together turn unpack unpack_by_element Vector vector_barrier vector_cores view WaitFlag Walk walk wave_sync where
-widen_unsigned word_block worker workspace workspace_at wrap wrapping_sum xor_words zero_panel {name}_cube {name}_kernel {name}_vector""".split())
+widen_unsigned word_block worker workspace workspace_at wrap wrapping_sum xor_words zero_panel block_elements up_to
+{name}_cube {name}_kernel {name}_vector""".split())
