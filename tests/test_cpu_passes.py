@@ -95,3 +95,12 @@ def test_panels_and_depths_at_edges(shape: tuple[int, int, int], turn: str) -> N
     exact = product(a, b)
     inner = np.ix_(range(1, m), range(1, n))
     assert not judge("c", c[inner], type(exact)(exact.value[inner], exact.error[inner])).wrong
+
+
+@pytest.mark.parametrize("depth", [15, 16, 45, 64])
+def test_panels_of_pairs_end_with_their_tile(depth: int) -> None:
+    """8-bit elements are packed two by two along K: a tile of an odd depth must not take the first element of the next one along."""
+    a, b = RANDOM.integers(-128, 128, (40, 45), np.int8), RANDOM.integers(-128, 128, (45, 40), np.int8)
+    c = np.empty((40, 40), np.int32)
+    gemm(a, b, c, ACC=tile.i32, BM=16, BN=16, BK=depth)
+    np.testing.assert_array_equal(c, a.astype(np.int32) @ b.astype(np.int32))

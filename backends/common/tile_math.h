@@ -62,7 +62,7 @@ DSLC_FN f32 at_most(f32 x, f32 most) {
 
 // ---------------------------------------------------------------- exp2, exp
 // x = n + f, |f| <= 1/2: 2^x = 2^n (1 + f ln2 + f^2 q(f)). q: degree 3, fit 2^-23.2 relative to 2^f.
-// Outside the clamp the result is 0 or infinity, which the ends of the clamp give too. Measured 2^-22.5 relative.
+// Above 129 the result is infinity, which 129 gives too. Measured 2^-22.5 relative.
 // A target with instructions for powers and logarithms defines six functions of f32 itself, after this file.
 #ifdef DSLC_NATIVE_FUNCTIONS
 DSLC_FN f32 exp2_(f32 x);
@@ -72,7 +72,8 @@ DSLC_FN f32 log_(f32 x);
 DSLC_FN f32 sigmoid_(f32 x);
 DSLC_FN f32 rsqrt_(f32 x);
 #else
-// Below -151 the result is 0, whatever the rest gives; NaN is not below. Two float clamps of x take g++ 12 six blends and twice the time.
+// Below -151 the result is 0, whatever the rest gives; NaN is not below. With two float clamps of x, for which
+// g++ 12 writes six blends, an element takes 0.47 ns on a Zen 3, and 0.31 so.
 DSLC_FN f32 exp2_(f32 x) {
     f32 biased = at_most(x + round_bias_f32, round_bias_f32 + 129.0f), f = x - (biased - round_bias_f32);
     f32 q = polynomial(f, 0x1.ebf9fp-3f, 0x1.c6b3bp-5f, 0x1.3cdb6cp-7f, 0x1.5ca816p-10f);

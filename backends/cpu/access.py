@@ -72,7 +72,7 @@ def window(op: Op, scope: Scope, a: Access) -> dict[str, Any]:
     coords, name = op.args[1:], scope.name(op.into[0])
     at, conditions, points = _box(op, coords, scope, a)
     here = scope.fresh(f"{name}_window")
-    scope.windows[op.into[0]], scope.notes["loads"][op.into[0]] = (here, False), (op, False)
+    scope.windows[op.into[0]], scope.notes["loads"][op.into[0]] = (here, False), op
     return {"name": here, "fits": scope.say("both", conditions + points) or "true", "at": at,
             "strides": [a.stride(d) for d, c in enumerate(coords) if isinstance(c, Span)],
             "home": name, "home_strides": list(op.into[0].tile.strides), "type": scope.type(a.tensor.dtype),

@@ -53,8 +53,7 @@ def _view(op: Op, scope: Scope) -> Context:
     if source in scope.windows:
         here, turned = scope.windows[source]
         scope.windows[op.result] = (here, not turned)
-        load, over = scope.notes["loads"][source]
-        scope.notes["loads"][op.result] = (load, not over)
+        scope.notes["loads"][op.result] = scope.notes["loads"][source]
     scope.names[op.result] = f"{name} + {start}" if start else name
     return {}
 
@@ -230,9 +229,10 @@ def _inside(op: Op, scope: Scope) -> str:
     """How much of K lies inside, where both operands end with it: loads of zero padding whose spans along K are the same."""
     spans = []
     for v, axis in zip(op.args[:2], (1, 0), strict=True):
-        load, turned = scope.notes["loads"].get(v, (None, False))
+        load = scope.notes["loads"].get(v)
         if load is None or load.attr("pad", 0) != 0:
             return ""
+        turned = scope.windows[v][1]  # type: ignore[index]
         d = [d for d, c in enumerate(load.args[1:]) if isinstance(c, Span)][1 - axis if turned else axis]
         span = load.args[1 + d]
         if d in load.attr("inside", ()) or span.stop is not None:

@@ -40,8 +40,11 @@ template <class A, int block, int strips> struct Panels {
     T *data;                                                 // null if the launcher did not lay them out
     index_t pitch, matrix, rows, depth;                      // units of k; units of a matrix; rows and elements of k, padded
 
+    // A tile must not end amid a unit, whose other half would be the next tile's, but at the very end.
     template <int tile_rows, int tile_depth> bool holds(index_t row, index_t k) const {
-        return data && row >= 0 && row % block == 0 && row + tile_rows <= rows && k >= 0 && k % DotOperand<A>::lanes == 0 && k + tile_depth <= depth;
+        const int lanes = DotOperand<A>::lanes;
+        return data && row >= 0 && row % block == 0 && row + tile_rows <= rows && k >= 0 && k % lanes == 0 && k + tile_depth <= depth &&
+               (tile_depth % lanes == 0 || k + tile_depth == depth);
     }
     Window<A> window(index_t number, index_t row, index_t k) const {
         return {nullptr, 0, 0, data + number * matrix + row * pitch, pitch, k / DotOperand<A>::lanes};
@@ -103,7 +106,7 @@ template <class A, int block, int strips> struct PanelsJob {
 template <class B> DSLC_FN bool worth_right(index_t readers, int others) {
     return readers > 1 && (!DotOperand<B>::direct || others > dot_unpacked_rows || readers * others >= 4 * dot_unpacked_rows);
 }
-// A left operand that is read in place is 7 % slower than a packed one, and packing it costs as much as multiplying it by 1024 columns gains.
+// A left operand that is read in place is 7 % slower than a packed one (Zen 3); packing it, 1 to 2 % of a product with 1024 columns, must gain more than that.
 template <class A> DSLC_FN bool worth_left(index_t readers, int others, index_t row_stride, index_t k_stride) {
     return readers > 1 && (!DotOperand<A>::direct || !dot_in_place<A>(row_stride, k_stride) || readers * others >= 1024);
 }

@@ -133,7 +133,7 @@ def _lift(op: Op, m: _Match) -> list[Op]:
     closer = after("lt", *((found, first_best) if m.least else (first_best, found)), dtype=BOOL, shape=(n,), hint="closer")
     hit = after("eq", outs[m.best], after("reshape", found, dtype=dtype, shape=(n, 1), hint="found"), dtype=BOOL, shape=s.shape, hint="hit")
     columns, trips = after("iota", shape=(width,), hint="columns", n=width), outs[m.who]
-    if who.tile.dtype is I32:           # which hold any index below a dimension
+    if who.tile.dtype is I32:           # which hold any index below a dimension; only padding can lie past them
         columns = after("cast", columns, dtype=I32, shape=(width,), hint="columns")
     else:
         trips = after("cast", trips, shape=s.shape, hint="trips")
