@@ -41,21 +41,28 @@ def shown(lines: Sequence[str], n: int, e: Edit) -> str:
 class Dialect:
     """How sources of some targets are changed.
 
-    begins: how the first line of the first function begins.  lines: indices of the lines that may change.  edits: the changes of one line.
+    begins: how the first line of the first function begins.  lines: indices of the lines that may change.  rules: each the changes of one kind of a line.
     several: changes of more lines than one, as (kind, name, new lines by index).
     each: kinds that are made in every one of several statements that are alike, the others in the last.
     names: a pattern with {name} of what is named after the kernel, where several sources are to be one file.  numbers: what is no difference between
-    statements that are alike, but for its first group.  shown: a change of line n, in words.
+    statements that are alike, but for its first group.  shown: a change of line n, in words.  skips: lines that never change.
     """
 
     begins: str
     lines: Callable[[str], Sequence[int]]
-    edits: Callable[[str], Iterator[Edit]]
+    rules: Sequence[Callable[[str], Iterator[Edit]]]
     names: str
     each: Set[str] = frozenset()
     numbers: str = r"([a-z])_?\d+\b"
     shown: Callable[[Sequence[str], int, Edit], str] = shown
     several: Callable[[Sequence[str], Sequence[int]], Iterator[tuple[str, str, dict[int, str]]]] = lambda lines, where: iter(())
+    skips: str = r"\s*(//|#|$|\}|\{)"
+
+    def edits(self, line: str) -> Iterator[Edit]:
+        """Every change to one line."""
+        if not re.match(self.skips, line):
+            for rule in self.rules:
+                yield from rule(line.split("  //")[0])
 
 
 # Calls without which memory or time would be out of order.  order_fence and wgmma_hold steer the compiler only, priority and registers_* the speed.
@@ -69,7 +76,6 @@ _INTEGER = re.compile(r"(?<![\w.])\d+(?![\w.])")
 _DECLARED = re.compile(r"\s*(const )?[\w<>, ]+ \w+\[\d+\];")
 _FOR = re.compile(r"for \((\w+) (\w+) = (.+?); \2 < (.+?); (?:\2 \+= (.+?)|\+\+\2)\)")
 _COMMUTES = {"maximum", "minimum", "of", "fma_", "least", "greatest"}
-_SKIP = re.compile(r"\s*(//|#|$|\}|\{)")
 _BOUND = 2 ** 31 - 1                 # ends of i32 and i64, which no tensor of a test comes near
 _SWIZZLED = {"swizzle", "Operand"}   # templates whose last three numbers are a swizzle
 
@@ -113,15 +119,6 @@ def likeness(lines: Sequence[str], n: int, numbers: str) -> tuple[str, ...]:
     if texts[0].startswith("for ") and texts[0].endswith("{"):
         texts.append(next(t.strip() for t in lines[n + 1:] if not t.strip().startswith(("#", "//"))))
     return tuple(re.sub(numbers, r"\1", t) for t in texts)
-
-
-def edits(line: str) -> Iterator[Edit]:
-    """Every change to one line."""
-    if _SKIP.match(line):
-        return
-    line = line.split("  //")[0]
-    for rule in RULES:
-        yield from rule(line)
 
 
 def synchronisations(line: str) -> Iterator[Edit]:
@@ -289,7 +286,7 @@ RULES = (synchronisations, statements, waits, guards, comparisons, loops, consta
          shifts)
 
 
-GPU = Dialect("KERNEL(", function_lines, edits, r"{name}_programs|launch_{name}", EACH)
+GPU = Dialect("KERNEL(", function_lines, RULES, r"{name}_programs|launch_{name}", EACH)
 
 
 # ---------------------------------------------------------------- reading a line

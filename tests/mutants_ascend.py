@@ -18,7 +18,6 @@ from mutants import Dialect, Edit, closing, comparisons, digits, pieces, shifts,
 HEADER = Path(dslc.backends.ascend.__file__).with_name("tile_ascend_cube.h")
 PIPES = {"cube": ("M", "MTE1", "MTE2", "FIX"), "vector": ("V", "MTE2", "MTE3")}
 _FLAG = re.compile(r"(Set|Wait)Flag<HardEvent::(\w+)>\(([^)]*)\);")
-_SKIP = re.compile(r"\s*(//|#|$|\}|\{|const Global<|Core core\(|i32 turn\d* = 0;)")
 _LET = re.compile(r"\s*(const |i32 |Sum<|Ring<|Halves |Core )")
 _FOR = re.compile(r"for \(index_t (\w+) = (.+?)(, turn = 0)?; \1 < (.+); \1 \+= (.+?)(, turn\d* \^= 1)?\) \{")
 _INTEGER = re.compile(r"(?<![\w.])\d+(?![\w.])")
@@ -56,15 +55,6 @@ def beside_text(lines: Sequence[str], n: int) -> str:
 
 
 # ---------------------------------------------------------------- changes of one line
-def edits(line: str) -> Iterator[Edit]:
-    """Every change to one line."""
-    if _SKIP.match(line):
-        return
-    line = line.split("  //")[0]
-    for rule in RULES:
-        yield from rule(line)
-
-
 def synchronisations(line: str) -> Iterator[Edit]:
     """A flag or a barrier left out, a flag of another number."""
     for m in re.finditer(r"\b(?:PipeBarrier<\w+>\(\)|\w+\.finish\(\));", line):
@@ -327,5 +317,6 @@ def several(lines: Sequence[str], _where: Sequence[int]) -> Changes:
     yield from crossings(lines, units)
 
 
-ASCEND = Dialect(r"__aicore__ inline void ", function_lines, edits, r"{name}_(?:cube|vector|kernel)|launch_{name}",
-                 {"delete", "flag", "phase"}, r"([a-z(])_?\d+\b", with_next, several)
+ASCEND = Dialect(r"__aicore__ inline void ", function_lines, RULES, r"{name}_(?:cube|vector|kernel)|launch_{name}",
+                 {"delete", "flag", "phase"}, r"([a-z(])_?\d+\b", with_next, several,
+                 r"\s*(//|#|$|\}|\{|const Global<|Core core\(|i32 turn\d* = 0;)")

@@ -76,16 +76,6 @@ REASONS: Sequence[tuple[str, str]] = (
     (r"halve: .*(zero_tile|peat_rows_x2|w_tile) = .*(\[turn\d* -> 0\] \* |turn\d* \* \[)",
      "Equivalent: a place whose slots do not matter, since the flag of another place's only slot lets no load of the next trip begin before this one is used. "
      "The second slot is a waste of room."),
-    (r"(pair|move): .*V_MTE2>\((turn|2)\)",
-     "Equivalent, and redundant: the flag of x's place and that of w's each order the loads of both. The second is there so that the event of w's load may be "
-     "set again; the generator does not look again whether the first is then needed."),
-    (r"move: SetFlag<HardEvent::V_MTE2>\(0\); then rows_from",
-     "Equivalent: the flag is for the scratch; a copy of rows uses none, which the generator does not know before pitches are settled."),
-    (r"delete: .* before (rows_from|copy)\(",
-     "Equivalent, and redundant: the barrier is for the scratch; copies of rows use none, which the generator does not know before pitches are settled."),
-    (r"delete: \[PipeBarrier<PIPE_V>\(\); -> \(void\)0;\] before (div\(mean|maximum_second_nan\(|fma\(|eq\(|iota\(|where\(|sum\(|mul\()",
-     "Equivalent, and redundant: functions of several steps wait for themselves between them, so that what the one before read and wrote, or what this one "
-     "touches first, is in order already; the generator takes such a function for one step."),
     (r"offset: full\(trips, \[0 -> 1\]\)",
      "Equivalent: where no score was less than infinity the guard of `who` takes 0 whatever the trip is."),
     (r"exchange: .*return x_ \+ y_; \},\[",

@@ -109,6 +109,8 @@ class Machine:
             if before and not memory:
                 self.learn(pipe, {**self.known.get(before, {}), before: self.count[before]})
             before = pipe
+            if any(a.pipe == pipe and (a.late or a.settled) for a in found):                # a barrier of its own
+                self.learn(pipe, {pipe: self.count[pipe] - 1})
             for a in found:
                 if a.pipe == pipe and a.memory != "GM":
                     shift = a.step * self.turns[self.homes[a.place]] if isinstance(a.place, Value) and a.slots > 1 else 0
@@ -120,7 +122,7 @@ class Machine:
         for b, pipe, number, low, high in [(h[0], h[1], h[2], h[3], h[4]) for h in self.history if h[5] is not op or h[2] != self.count[h[1]]]:
             if a.memory != b.memory or not (a.write or b.write) or first >= high or low >= last:
                 continue
-            if pipe == a.pipe and (pipe == "S" or a.ordered or b.ordered or a.late):
+            if pipe == a.pipe and (pipe == "S" or a.ordered or b.ordered or a.late or b.settled):
                 continue
             if pipe == "S" and not b.write:
                 continue

@@ -11,6 +11,7 @@ from .arrange import form, item_bytes, slot_bytes
 from .describe import reads_one
 from .limits import BLOCK
 from .memory import ATOMICS, MEMORY_OPS
+from .vector_stages import Part, stages
 
 SILENT = ("alloc", "view", "barrier", "yield", "grid", "assume", "for", "while", "if")
 WORDS = BLOCK // 4                                          # of 32 bits in a block of UB
@@ -33,6 +34,7 @@ class Access:
     ordered: bool = False                                   # the op's own text orders it with what its pipe did before and does later
     atomic: bool = False
     late: bool = False                                      # the op's own text has its pipe wait for itself before this
+    settled: bool = False                                   # or after it
 
 
 _MEMORY = {Space.REGISTER: "UB", Space.SHARED: "L1", Space.ACCUMULATOR: "L0C"}
@@ -60,12 +62,16 @@ class Accesses:
             return self.memory_op(op)
         if reads_one(op):
             return [a for v in op.uses() if _is_tile(v) and (a := self.tile("S", False, v)) is not None]
-        facts, early = vector_ops.facts(op), vector_ops.early(op, any(f.columns != f.pitch for f in (form(v, self.unit) for v in op.into)))
+        facts, steps = vector_ops.facts(op, planned=True), stages(op, self.unit)
         touched: list[Access | None] = []
         for pipe in facts.pipes:
-            rows = [*((self.tile(pipe, False, v), v) for v in op.uses() if _is_tile(v)), *((self.tile(pipe, True, v), v) for v in op.into),
-                    *([(self.whole_scratch(pipe, True), None)] if facts.scratch else [])]
-            touched += [a if a is None or early is None or v in early else replace(a, late=True) for a, v in rows]
+            rows = [*((self.tile(pipe, False, v), v) for v in op.uses() if _is_tile(v)), *((self.tile(pipe, True, v), v) for v in op.into)]
+            touched += [a and replace(a, late=v not in steps[0], settled=v not in steps[-1]) if steps else a for a, v in rows]
+            if facts.scratch and steps:
+                parts = sorted(p for p in {*steps[0], *steps[-1]} if isinstance(p, Part))
+                touched += [self.part_of_scratch(pipe, p, p not in steps[0], p not in steps[-1]) for p in parts]
+            elif facts.scratch:
+                touched.append(self.whole_scratch(pipe, True))
         return [a for a in touched if a is not None]
 
     # ------------------------------------------------------------ what is touched
@@ -90,6 +96,10 @@ class Accesses:
             return None
         first, size = self.scratch
         return Access(pipe, write, "UB", SCRATCH, first, first + size)
+
+    def part_of_scratch(self, pipe: str, p: Part, late: bool, settled: bool) -> Access:
+        """What a step of a function touches of it."""
+        return Access(pipe, True, "UB", SCRATCH, self.scratch[0] + p.first, self.scratch[0] + p.last, late=late, settled=settled)
 
     def tensor(self, op: Op, pipe: str) -> Access:
         """A tensor that the op reads or writes."""

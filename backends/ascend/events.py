@@ -65,7 +65,7 @@ def _number(top: Region, regions: list[Region], shares: bool) -> None:
                 _take_turns(region, e)
                 return _number(top, regions, shares)
             _wait_for_all(region, e)
-    while wrong := _wrong(top, {e for r in regions for e in r.edges}):          # an edge in a branch, say, that nothing tells of the last time
+    while wrong := wrong_edges(top):          # an edge in a branch, say, that nothing tells of the last time
         region, e = next((r, e) for r in regions for e in r.edges if e in wrong)
         _wait_for_all(region, e)
 
@@ -85,6 +85,11 @@ def _wait_for_all(region: Region, e: Edge) -> None:
     """All pipes wait in the place of one edge."""
     region.edges.remove(e)
     region.everything.add(e.target)
+
+
+def wrong_edges(top: Region) -> set[Edge]:
+    """Edges whose numbers may be set again before they are waited for."""
+    return _wrong(top, {e for r in regions_in(top) for e in r.edges})
 
 
 def _wrong(top: Region, edges: set[Edge]) -> set[Edge]:

@@ -33,9 +33,24 @@ class Node:
         """Whether the scalar unit waits until all of it is done: elements are stored one by one."""
         return self.op.name in MEMORY_OPS[1:] and any(a.place is SCRATCH for a in self.accesses)
 
+    @property
+    def waiting(self) -> set[str]:
+        """Pipes that the op's own text has wait for themselves, so that all they did before is done."""
+        return set() if self.inner else {a.pipe for a in self.accesses if a.late or a.settled}
+
     def pipes(self) -> list[str]:
         """Its pipes, in the order in which they start."""
         return list(dict.fromkeys(a.pipe for a in self.accesses))
+
+
+@dataclass(frozen=True)
+class Need:
+    """A node's pipe must be complete before a later node's pipe starts."""
+
+    source: int
+    setter: str
+    waiter: str
+    distance: int
 
 
 @dataclass(eq=False)
@@ -57,6 +72,7 @@ class Region:
 
     nodes: list[Node]
     loops: bool                                             # runs again and again
+    needs: list[list[Need]] = field(default_factory=list)    # of each node
     edges: list[Edge] = field(default_factory=list)
     barriers: dict[int, set[str]] = field(default_factory=dict)
     head: int = 0                                           # of a while loop: nodes of the condition

@@ -10,14 +10,14 @@ the scalar unit hands what it knows to every op that it issues afterwards.  Only
 """
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from dslc.ir import Arg, Body, Const, Kernel, Op, Value, make_attrs, producers, walk
 from dslc.passes.lifetimes import lifetimes
 
 from .accesses import Access, Accesses, starts
-from .events import number_edges
-from .regions import PIPES, Edge, Known, Node, Region, regions_in
+from .events import number_edges, wrong_edges
+from .regions import PIPES, Edge, Known, Need, Node, Region, regions_in
 
 TRIPS = 5               # trips of a loop that are followed: two turns of slots, and two more to see how numbers of events are used again
 
@@ -100,16 +100,6 @@ def _whole(a: Access) -> int:
 
 
 # ---------------------------------------------------------------- the walk
-@dataclass(frozen=True)
-class Need:
-    """A node's pipe must be complete before a later node's pipe starts."""
-
-    source: int
-    setter: str
-    waiter: str
-    distance: int
-
-
 class Synchroniser:
     """Regions of one unit, from the innermost out."""
 
@@ -125,7 +115,8 @@ class Synchroniser:
             nodes += [self.node(inner) for inner in body.ops if inner.name not in ("yield", "grid", "assume")]
             head = len(nodes) if n == 0 else head
         found = Region(nodes, loops, head=head if op is not None and op.name == "while" else 0, branch=op is not None and op.name == "if")
-        _settle(found, self.needs(found, op, top))
+        found.needs = self.needs(found, op, top)
+        _settle(found)
         return found
 
     def node(self, op: Op) -> Node:
@@ -162,7 +153,7 @@ class Synchroniser:
                     continue
                 if x.memory == "GM" and branch and distance:                # told apart in the loop around it
                     continue
-                if x.pipe == y.pipe and (x.ordered or y.ordered or y.late or x.pipe == "S" or y.pipe in b.shield):
+                if x.pipe == y.pipe and (x.ordered or y.ordered or x.settled or y.late or x.pipe == "S" or y.pipe in b.shield):
                     continue
                 if x.pipe == "S" and not x.write:           # what a scalar read gave is in a register
                     continue
@@ -231,10 +222,12 @@ class State:
     def run(self, j: int, trip: int) -> None:
         """The node itself."""
         node, now = self.region.nodes[j], trip * self.size + j
-        pipes = node.pipes()
+        pipes, waiting = node.pipes(), node.waiting
         issuer = {p: n for p, n in self.of("S").items() if p != "S"}
         for n, pipe in enumerate(pipes):
             self.learn(pipe, issuer)
+            if pipe in waiting:
+                self.learn(pipe, {pipe: self.issued.get(pipe, -1)})
             if n and not node.inner and not node.parallel:
                 self.learn(pipe, {**self.of(pipes[n - 1]), pipes[n - 1]: now})
             self.issued[pipe] = now
@@ -244,13 +237,13 @@ class State:
             self.after[now, pipe] = {**self.of(pipe), pipe: self.issued.get(pipe, -1)}
 
 
-def _settle(region: Region, needs: list[list[Need]]) -> None:
+def _settle(region: Region) -> None:
     """Edges and barriers, first those from trip to trip, then within one; at last each that the others make needless is taken away."""
     carried: list[Edge] = []
     held: dict[int, set[str]] = {}
     while True:
         region.edges, region.barriers = [*carried], {j: set(p) for j, p in held.items()}
-        new = _missing(region, needs)
+        new = _missing(region)
         if not new:
             break
         for need, j in new:
@@ -262,15 +255,15 @@ def _settle(region: Region, needs: list[list[Need]]) -> None:
                 carried.append(Edge(need.source, j, need.setter, need.waiter, need.distance))
             else:
                 same.source, same.target = max(same.source, need.source), min(same.target, j)
-    _thin(region, needs)
+    _thin(region)
     _number_turns(region)
 
 
-def _missing(region: Region, needs: list[list[Need]]) -> list[tuple[Need, int]]:
+def _missing(region: Region) -> list[tuple[Need, int]]:
     """Adds what one trip lacks in itself; gives back what is lacking from trip to trip."""
     state, carried = State(region), list[tuple[Need, int]]()
     for trip in range(3 if region.loops else 1):
-        for j, row in enumerate(needs):
+        for j, row in enumerate(region.needs):
             state.before(j, trip)
             for need in row:
                 if state.has(need, j, trip):
@@ -291,11 +284,11 @@ def _missing(region: Region, needs: list[list[Need]]) -> list[tuple[Need, int]]:
     return carried
 
 
-def _kept(region: Region, needs: list[list[Need]]) -> bool:
+def _kept(region: Region) -> bool:
     """Whether the region's edges and barriers keep every dependency."""
     state = State(region)
     for trip in range(3 if region.loops else 1):
-        for j, row in enumerate(needs):
+        for j, row in enumerate(region.needs):
             state.before(j, trip)
             if not all(state.has(need, j, trip) for need in row):
                 return False
@@ -303,18 +296,27 @@ def _kept(region: Region, needs: list[list[Need]]) -> bool:
     return True
 
 
-def _thin(region: Region, needs: list[list[Need]]) -> None:
+def _thin(region: Region) -> None:
     """Takes away what the rest makes needless."""
     for e in sorted(region.edges, key=lambda e: (-e.distance, e.source)):
         rest = [o for o in region.edges if o is not e]
         all_, region.edges = region.edges, rest
-        if not _kept(region, needs):
+        if not _kept(region):
             region.edges = all_
     for j in sorted(region.barriers):
         for pipe in sorted(region.barriers[j]):
             region.barriers[j].discard(pipe)
-            if not _kept(region, needs):
+            if not _kept(region):
                 region.barriers[j].add(pipe)
+
+
+def _thin_numbered(region: Region, top: Region) -> None:
+    """Takes away edges that others make needless which were added so that a number may be set again."""
+    known = wrong_edges(top)
+    for e in sorted(region.edges, key=lambda e: (-e.distance, e.source)):
+        all_, region.edges = region.edges, [o for o in region.edges if o is not e]
+        if not _kept(region) or wrong_edges(top) - known:
+            region.edges = all_
 
 
 # ---------------------------------------------------------------- numbers of events
@@ -326,9 +328,7 @@ def _number_turns(region: Region) -> None:
         again = _used_again(region)
         wrong = next((e for e in region.edges if not again[e][1]), None)
         if wrong is None:
-            for e in region.edges:
-                e.turning = not again[e][0]
-            return
+            break
         if wrong.distance == 2 and wrong.target >= wrong.source:
             region.edges.remove(wrong)
             region.everything.add(wrong.target)
@@ -336,6 +336,8 @@ def _number_turns(region: Region) -> None:
         back = 0 if wrong.distance and wrong.target < wrong.source else 1
         region.edges.append(Edge(wrong.target, wrong.source, wrong.waiter, wrong.setter, back))
         assert len(region.edges) < 100, f"numbers of events do not settle: {region.edges[-2:]}"
+    for e, (once, _) in _used_again(region).items():
+        e.turning = region.loops and not once
 
 
 def _used_again(region: Region) -> dict[Edge, tuple[bool, bool]]:
@@ -365,6 +367,8 @@ def synchronise(kernel: Kernel) -> tuple[Kernel, list[Op], list[Op]]:
     work = Synchroniser(kernel)
     top = work.region((kernel.body,), True, None, top=True)
     number_edges(top)
+    for region in regions_in(top):
+        _thin_numbered(region, top)
     first: list[Op] = []
     last: list[Op] = []
     carried = [e for r in regions_in(top) for e in r.edges if e.distance]

@@ -54,36 +54,33 @@ class Form:
     operands: bool = True
 
 
-def facts(op: Op) -> Facts:
-    """Pipes and scratch of an op on tiles."""
-    found = _form(op)
+def facts(op: Op, planned: bool = False) -> Facts:
+    """Pipes and scratch of an op on tiles; `planned`: the pitches of its tiles are, else its scratch is the most that it may need."""
+    found = _form(op, planned)
     if found is None:
         return Facts(("S",))
-    spares = 4 if op.name in MOVES and found.name != "full" else found.spares      # whichever way it is copied once pitches are known
+    spares = 4 if op.name in MOVES and found.name != "full" and not planned else found.spares
     if op.name in ARITHMETIC and not _blocks(op):
         spares = -1
     scalar = 32 if not (op.results or op.into)[0].tile.shape else 0
     return Facts(found.pipes, scratch_bytes(spares) + scalar if spares >= 0 else 0)
 
 
-def early(op: Op, padded: bool) -> set[Value | None] | None:
-    """What the function of an op on placed tiles touches before it first has its pipe wait for itself, None being the scratch; None: it may not wait.
-
-    `padded`: a row of the result is longer than its columns, which a reduction clears first.
-    """
-    found = _form(op)
-    if found is None or not op.into:
-        return None
-    if op.name in ARITHMETIC and _blocks(op):
-        return {None, *(a for a in op.args if isinstance(a, Value) and kind(a, op.target.tile.shape) in ("column", "single"))}
-    return {*op.into} if padded and found.name.removesuffix("_numbers") in ("sum", "max", "min") else None
+def function(op: Op) -> str:
+    """The function of tile_ascend_vector.h for an op on placed tiles; "" if it is done element by element."""
+    found = _form(op, planned=True)
+    return found.name if found is not None else ""
 
 
 def _blocks(op: Op) -> bool:
     """Whether arithmetic first puts an operand into blocks of scratch: one that is neither a tile nor a row, nor what an instruction takes as a scalar."""
     how = [kind(a, op.target.tile.shape) for a in op.args]
-    direct = (how == ["tile", "scalar"] and op.name != "div") or (how == ["scalar", "tile"] and op.name in ("add", "mul"))
-    return not direct and any(k not in ("tile", "row") for k in how)
+    return not takes_scalar(op.name, *how) and any(k not in ("tile", "row") for k in how)
+
+
+def takes_scalar(name: str, x: str, y: str) -> bool:
+    """Whether one instruction does arithmetic on operands of these kinds, one of them a scalar."""
+    return ((x, y) == ("tile", "scalar") and name != "div") or ((x, y) == ("scalar", "tile") and name in ("add", "mul"))
 
 
 def scratch_bytes(spares: int) -> int:
