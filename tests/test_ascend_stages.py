@@ -17,7 +17,7 @@ if not any(row["found"] for row in emulation.Emulator("910b").report()):
     pytest.skip("no C++ compiler", allow_module_level=True)
 
 # Rows that fill no repeat, one and several; pieces of one row and of many; more rows than blocks of scratch; rows of more than one piece.
-SHAPES = ((1, 50), (4, 64), (7, 100), (130, 16), (3, 1100), (64, 64), (2, 128), (5, 1024))
+SHAPES = ((1, 50), (4, 64), (7, 100), (130, 16), (3, 1100), (40, 64), (2, 128), (3, 1024))
 LENGTH = 24                                                 # statements of a chain
 KINDS = ("f", "f", "f", "f", "b", "i", "c", "r")            # tiles of f32, bool and i32, a column and a row of f32: how often each is made
 STATEMENTS = {
