@@ -57,7 +57,7 @@ def test_long_rows_come_back(d):
     np.testing.assert_array_equal(hadamard(one, 1.0)[0], 1.0 - 2.0 * (np.bitwise_count(np.arange(d) & 77) & 1))
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(lead=st.lists(st.integers(0, 4), max_size=3), d=st.sampled_from([2, 16, 64, 256]), name=st.sampled_from(sorted(TYPES)),
        scale=st.sampled_from([None, 1.0, -0.25, 3.0]), layout=st.sampled_from(["dense", "every other", "turned"]), seed=st.integers(0, 99))
 def test_shapes_types_and_layouts(lead, d, name, scale, layout, seed):

@@ -152,8 +152,8 @@ def _reduction(op: Op, scope: Scope) -> Context:
     lines, value = values(AXIS_NAME)
     kind = scope.type(dtype)
     combined = f"{to} + {value}" if op.name == "sum" else scope.say("extremum", "maximum" if op.name == "max" else "minimum", kind, to, value)
-    return {"r": {"along": along, "bits": counted is not None, "loops": outer.loops(vector=False), "inner": inner.loops(), "to": to,
-                  "type": kind, "n": shape[axis], "index": AXIS_NAME, "body": lines, "value": value, "first_body": first_body, "first": first, "combined": combined}}
+    return {"r": {"along": along, "bits": counted is not None, "loops": outer.loops(vector=False), "inner": inner.loops(), "to": to, "type": kind,
+                  "n": shape[axis], "index": AXIS_NAME, "body": lines, "value": value, "first_body": first_body, "first": first, "combined": combined}}
 
 
 def _counted(op: Op) -> Body | None:
