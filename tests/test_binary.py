@@ -37,7 +37,8 @@ def signs(x: Any) -> Any:
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(m=st.integers(9, 16), n=st.sampled_from([0, 1, 16, 40]), w=st.sampled_from([1, 33, 70]), name=st.sampled_from(TYPES), step=st.sampled_from([1, 2]), seed=st.integers(0, 99))
+@given(m=st.integers(9, 16), n=st.sampled_from([0, 1, 16, 40]), w=st.sampled_from([1, 33, 70]), name=st.sampled_from(TYPES),
+       step=st.sampled_from([1, 2]), seed=st.integers(0, 99))
 def test_hamming_distances(m, n, w, name, step, seed):
     a, b = words(m, w * step, name, seed)[:, ::step], words(n, w * step, name, seed + 1)[:, ::step]
     got = hamming_distances(a, b)
