@@ -58,7 +58,7 @@ template <int N, class T> DSLC_FN void store_row(T *tensor, index_t offset, inde
 // to[m][l] = from[l * ways + m] and back, for blocks of eight times as many as take turns, each of 32 bits: by transposing squares of 4 x 4 in both halves
 // of a register, which are joined and parted in memory. Three levels of butterflies on 64 elements take 10 ns so
 // on a Zen 3, and 21 as g++ 12 spells strided loops.
-#if defined(__clang__) || __GNUC__ >= 12
+#if (defined(__clang__) || __GNUC__ >= 12) && (defined(__AVX2__) || !defined(__x86_64__))
 typedef u32 turns_half __attribute__((vector_size(16)));
 typedef u32 turns_row __attribute__((vector_size(32)));
 DSLC_FN turns_row turns_join(const u32 *low, const u32 *high) {
@@ -130,14 +130,19 @@ template <class T, int N, class F> DSLC_FN T reduce_sum(F element) {
     DSLC_VECTOR for (int l = 0; l < 4; ++l) lane[l] += lane[l + 4];
     return (lane[0] + lane[2]) + (lane[1] + lane[3]);
 }
-// The number of one bits of N integers. Bytes are counted in bytes, 32 at a time, and added up before one can overflow; with popcounts of vectors there is
+// The number of one bits of N integers. Bytes are counted in bytes, a register of them at a time, and added up before one can overflow; with popcounts of vectors there is
 // no need. (64 bits at a time by popcnt, a Zen 3 does 230 G operations on bits a second; 630 so.)
 #if defined(__AVX512VPOPCNTDQ__)
 template <class T, int N, class F> DSLC_FN i32 sum_bits(F element) {
     return reduce_sum<i32, N>([&](index_t c) { return popcount(element(c)); });
 }
 #else
-typedef u64 bits_row __attribute__((vector_size(32)));
+#if defined(__AVX2__)
+enum { bits_width = 32 };
+#else
+enum { bits_width = 16 };
+#endif
+typedef u64 bits_row __attribute__((vector_size(bits_width)));
 DSLC_FN bits_row bits_of_bytes(bits_row x) {
 #if defined(__AVX2__)
     typedef char row __attribute__((vector_size(32)));
@@ -152,11 +157,12 @@ DSLC_FN bits_row bits_of_bytes(bits_row x) {
 }
 DSLC_FN i32 sum_of_bytes(bits_row x) {
     x = (x & 0x00ff00ff00ff00ffu) + (x >> 8 & 0x00ff00ff00ff00ffu);
-    const u64 both = (x[0] + x[1]) + (x[2] + x[3]);          // four sums below 2^16
-    return (i32)(both * 0x0001000100010001u >> 48);
+    u64 sums = 0;                                            // four, below 2^16 together
+    for (int lane = 0; lane < bits_width / 8; ++lane) sums += x[lane];
+    return (i32)(sums * 0x0001000100010001u >> 48);
 }
 template <class T, int N, class F> DSLC_FN i32 sum_bits(F element) {
-    constexpr index_t many = 32 / (index_t)sizeof(T), whole = N / many * many;
+    constexpr index_t many = bits_width / (index_t)sizeof(T), whole = N / many * many;
     i32 total = 0;
     for (index_t first = 0; first < whole; first += 31 * many) {                // 31 times 8 bits fit a byte
         const index_t stop = least(first + 31 * many, whole);
