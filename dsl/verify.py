@@ -365,7 +365,7 @@ class _Lives:
 
     def op(self, op: Op, after: frozenset[Value]) -> frozenset[Value]:
         if op.name in ("alloc", "view"):
-            return after
+            return after.difference(op.results)             # what holds nothing yet is not needed before
         reads = frozenset(self.roots[v] for v in (used_values(op) if op.name in ("map", *REDUCTIONS) else op.uses()) if v in self.roots)
         if op.name == "if":
             return reads | self.body(op.bodies[0], after) | self.body(op.bodies[1], after)

@@ -1,6 +1,10 @@
-"""Matrix products: with an epilogue, batched, int8 with scales, and split along K for few rows.  Grouped and quantised products are elsewhere."""
+"""Matrix products: with an epilogue, batched, int8 with scales, split along K for few rows, with weights packed beforehand.
+
+Grouped and quantised products are elsewhere.
+"""
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,6 +20,9 @@ from .results import dtype_name, new_array
 # 512 to 2048, and a packed panel of 256 x 256 f32 fills half of L2.  int8 is as fast with 128, which gives four times the programs.
 BLOCK = 256
 BLOCK_INT8 = 128
+PACKED = ("f64", "f32", "f16", "bf16", "i8", "u8")
+PANEL_BYTES = 64                # of accumulators in a row of a packed panel: two registers of AVX2
+PANEL_DEPTH, PANEL_DEPTH_INT8 = 1024, 256       # of K at a time: 256 to 4096 are alike for floats, for int8 256 is 1.4 times as fast as 1024 (M = 8)
 
 
 # ---------------------------------------------------------------- epilogues
@@ -118,7 +125,62 @@ def add_splits(part: "f32[S, M, N]", c: "T[M, N]", *, BM: const = 16, BN: const 
     tile.store(c, ((i * BM, BM), (j * BN, BN)), acc)
 
 
+@tile_kernel
+def gemm_panels(a: "T[M, K]", b: "T[P, K, W]", c: "U[M, N]", bias: "f32[N]?" = None, *,
+                W: const, BM: const = 32, BK: const = 64, ACC: const = tile.f32, epilogue: const = identity):
+    """c = epilogue(a @ B), B (K, N) given as panels of W columns: b[p, k, j] = B[k, p W + j].  Whoever reads a panel along K reads memory as it comes.
+
+    Shapes: a (M, K), b (P, K, W), P W >= N, c (M, N).  Dtypes and error as gemm.
+    """
+    i, j = tile.grid(tile.cdiv(M, BM), P)
+    rows, cols = (i * BM, BM), (j * W, W)
+    acc = tile.zeros((BM, W), ACC)
+    for k in tile.range(0, K, BK):
+        acc = tile.dot(tile.load(a, (rows, (k, BK))), tile.load(b, (j, (k, BK), (0, W))), acc)
+    tile.store(c, (rows, cols), epilogue(acc, bias, cols))
+
+
+@tile_kernel
+def pack_panels(b: "T[K, N]", panels: "T[P, K, W]", *, W: const, BK: const = 64):
+    """panels[p, k, j] = b[k, p W + j], zeros beyond N."""
+    k, p = tile.grid(tile.cdiv(K, BK), P)
+    tile.store(panels, (p, (k * BK, BK), (0, W)), tile.load(b, ((k * BK, BK), (p * W, W))))
+
+
 # ---------------------------------------------------------------- host
+@dataclass(frozen=True, eq=False)
+class PackedWeight:
+    """What `prepack` made of a weight (K, N), for `matmul`.  Nothing else should look inside."""
+
+    weight: Any
+    panels: Any                 # (P, K, W), or None where the weight is used as it is
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(K, N)"""
+        return tuple(as_array(self.weight).shape)
+
+
+def prepack(weight: Any) -> PackedWeight:
+    """A weight (K, N) in the order in which products read it, for `matmul(x, packed)`: worth it where one weight meets many x of few rows.
+
+    On CPUs, for f64, f32, f16, bf16 and 8-bit integers, it holds a copy in panels of as many columns as two vector registers have accumulators, N rounded
+    up to whole panels.  On other devices and for other types it holds the weight alone, and products are those of the plain weight.  The weight is kept
+    in any case, since products of one row read it as it is, and must not change.  numpy, torch or what else kernels take, any strides.
+    Measured on one thread of a Zen 3 that was not idle, N = K = 4096, out of memory: 2.8 times as fast as the plain weight for 4 rows of f32, 1.6 for 8,
+    1.2 for 32 and 128, 1.0 from 256 on; bf16 1.5 for 8, 1.3 for 32.
+    Raises DslError unless the weight is a matrix.
+    """
+    y = as_array(weight)
+    check(len(y.shape) == 2, f"prepack: expected a weight (K, N), got {y.shape}")
+    if y.device != "cpu" or y.dtype not in PACKED:
+        return PackedWeight(weight, None)
+    width = PANEL_BYTES // (8 if y.dtype == "f64" else 4)
+    panels = new_array(weight, (-(-y.shape[1] // width), y.shape[0], width), y.dtype)
+    pack_panels(weight, panels)
+    return PackedWeight(weight, panels)
+
+
 def tile_sizes(m: int, n: int, k: int, threads: int, by_columns: bool = False) -> dict[str, int]:
     """Constants for a product (M, K) by (K, N): tiles hardly larger than the result, and two programs to a thread if that leaves 64 a side.
 
@@ -142,12 +204,14 @@ def tile_sizes(m: int, n: int, k: int, threads: int, by_columns: bool = False) -
 def matmul(a: Any, b: Any, bias: Any = None, *, activation: str | None = None, out: Any = None, dtype: Any = None, splits: int = 1, **consts: Any) -> Any:
     """activation(a @ b + bias), a (M, K), b (K, N), any strides; numpy, torch or what else kernels take, and the result (M, N) of a's kind.
 
+    b may be what `prepack` made of it.
     Dtypes: a and b one of f64, f32, f16, bf16, f8 or 8-bit integers; the result a's, but i32 for integers, unless `dtype` or `out` says otherwise.
     bias (N) f32.  activation: "relu", "gelu" (by tanh) or "silu", applied before the result is rounded; an `epilogue` among the constants goes before both.
     splits > 1 divides K among programs, for few rows (floats, no epilogue).  Tile sizes follow the shape unless constants give them.
     Error: (K + 8) 2^-23 sum_k |a||b| before the activation (f64: 2^-52), whose slope is below 1.13, then the result's rounding; integers exact.
     Raises DslError if shapes or dtypes do not fit, ValueError for an unknown activation.
     """
+    panels, b = (b.panels, b.weight) if isinstance(b, PackedWeight) else (None, b)
     x, y = as_array(a), as_array(b)
     check(len(x.shape) == len(y.shape) == 2 and x.shape[1] == y.shape[0], f"matmul: expected a (M, K) and b (K, N), got {x.shape} and {y.shape}")
     if activation not in (None, *ACTIVATIONS):
@@ -164,9 +228,13 @@ def matmul(a: Any, b: Any, bias: Any = None, *, activation: str | None = None, o
     if activation is not None and bias is None:
         bias = new_array(a, (n,), "f32")
         bias[...] = 0
-    epilogue = identity if bias is None else bias_add if activation is None else ACTIVATIONS[activation]
-    accumulator = tile.i32 if integral else tile.f64 if x.dtype == "f64" else tile.f32
-    gemm(a, b, c, bias, **{"ACC": accumulator, **tile_sizes(m, n, x.shape[1], threads(), y.strides[0] == 1 < y.strides[1]), "epilogue": epilogue, **consts})
+    given = {"ACC": tile.i32 if integral else tile.f64 if x.dtype == "f64" else tile.f32,
+             "epilogue": identity if bias is None else bias_add if activation is None else ACTIVATIONS[activation]}
+    if panels is not None and m > 1 and x.dtype == y.dtype:
+        sizes = {"BM": min(BLOCK, 1 << (m - 1).bit_length()), "BK": PANEL_DEPTH_INT8 if integral else PANEL_DEPTH}
+        gemm_panels(a, panels, c, bias, **{**given, **sizes, **{k: v for k, v in consts.items() if k != "BN"}})
+    else:
+        gemm(a, b, c, bias, **{**given, **tile_sizes(m, n, x.shape[1], threads(), y.strides[0] == 1 < y.strides[1]), **consts})
     return c
 
 
@@ -200,6 +268,18 @@ def _gemm_reference(given: Given, _got: Given) -> dict[str, Expected]:
 def _int8_reference(given: Given, _got: Given) -> dict[str, Expected]:
     scaled = product(given["a"], given["b"]).value * given["row_scale"].astype(np.float64)[:, None] * given["col_scale"].astype(np.float64)
     return {"c": Expected(scaled, 2.0 ** -22 * np.abs(scaled))}
+
+
+def _panels_reference(given: Given, got: Given) -> dict[str, Expected]:
+    p, k, w = given["b"].shape
+    return _gemm_reference({**given, "b": given["b"].transpose(1, 0, 2).reshape(k, p * w)[:, :got["c"].shape[1]]}, got)
+
+
+def _pack_reference(given: Given, got: Given) -> dict[str, Expected]:
+    b, (p, k, w) = given["b"], got["panels"].shape
+    whole = np.zeros((k, p * w), b.dtype)
+    whole[:, :b.shape[1]] = b
+    return {"panels": Expected(np.stack(np.split(whole, p, axis=1)))}
 
 
 def _split_reference(given: Given, got: Given) -> dict[str, Expected]:
@@ -245,5 +325,8 @@ EXAMPLES = {
                             operations=lambda n: 2.0 * n["B"] * n["M"] * n["N"] * n["K"], peer=("numpy.matmul", _numpy)),
     "gemm_int8": Example(_SQUARE, _int8_reference, {"T": "f32"}, operations=lambda n: 2.0 * n["M"] * n["N"] * n["K"]),
     "gemm_split": Example({"M": 16, "K": 4096, "N": 512, "S": 4}, _split_reference, {"T": "f32"}, operations=lambda n: 2.0 * n["M"] * n["N"] * n["K"]),
+    "gemm_panels": Example({"M": 8, "K": 4096, "N": 4096, "P": 256, "W": 16}, _panels_reference, {"T": "f32", "U": "f32"}, consts={"BM": 8, "BK": 1024},
+                           operations=lambda n: 2.0 * n["M"] * n["N"] * n["K"]),
+    "pack_panels": Example({"K": 4096, "N": 4096, "P": 256, "W": 16}, _pack_reference, {"T": "f32"}),
     "add_splits": Example({"S": 4, "M": 512, "N": 1024}, _add_reference, {"T": "f32"}, operations=lambda n: float(n["S"] * n["M"] * n["N"])),
 }

@@ -19,7 +19,8 @@ SIZES: dict[str, dict[str, int]] = {"assign": {"N": 203, "K": 37}, "update_atomi
                                     "copy": {"N": 201}, "scale": {"N": 201}, "add": {"N": 201}, "triad": {"N": 201}, "histogram": {"N": 1000},
                                     "w4a16": {"K": 256, "NG": 2}, "dequantise_all": {"K": 256, "NG": 2}, "update_runs": {"N": 300, "BN": 32, "P": 10},
                                     "column_sums": {"N": 203, "P": 1}, "own_distance": {"N": 203, "K": 37}, "distances": {"N": 61, "K": 37},
-                                    "potentials": {"N": 203, "C": 3, "P": 7, "BN": 32}}
+                                    "hadamard_rows": {"D": 64}, "hamming": {"W": 5}, "binary_gemm": {"W": 5}, "pack_signs": {"KP": 96},
+                                    "gemm_panels": {"P": 4, "W": 16}, "pack_panels": {"P": 4, "W": 16}, "potentials": {"N": 203, "C": 3, "P": 7, "BN": 32}}
 WITH_EXAMPLE = [n for n, k in library().items() if example_of(k) is not None]
 
 
@@ -58,6 +59,7 @@ def test_examples(name):
     ("gemm", {"T": "f64", "U": "f64", "ACC": "f64"}),
     *(("gemm", {"epilogue": e, "present": "bias"}) for e in ("bias_relu", "bias_gelu")),
     ("attention", {"causal": "true"}), ("attention", {"causal": "true", "window": "17"}), ("attention", {"T": "bf16"}),
+    ("hadamard_rows", {"T": "bf16"}), ("binary_gemm", {"T": "u64"}),
     ("rmsnorm", {"T": "bf16", "present": "residual"}), ("softmax", {"T": "f16"})])
 def test_variants(name, settings):
     attempt(name, **read_settings(find_kernel(name), [f"{n}={v}" for n, v in settings.items()]))

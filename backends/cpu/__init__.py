@@ -10,7 +10,8 @@ from dslc.types import DTYPES
 from ..common.reserved import KEYWORDS, SCALARS
 from .library import HEADERS, CppToolchain
 
-_describe, _frame, _limits, _merge, _windows = (deferred(f"dslc.backends.cpu.{name}") for name in ("describe", "frame", "limits", "merge", "windows"))
+_describe, _frame, _joins, _limits, _merge, _windows = (
+    deferred(f"dslc.backends.cpu.{name}") for name in ("describe", "frame", "joins", "limits", "merge", "windows"))
 
 _SUB_BYTE = {"u1": "u8", "u2": "u8", "u4": "u8", "i4": "i8", "index": "index_t"}
 # What generated names must not take besides: words of this target's headers and skeletons.
@@ -22,6 +23,7 @@ dot_i16 dot_i32 dot_in_place dot_inner dot_load dot_load_converted dot_matrix_ve
 dot_pack_row_pair dot_quad dot_scratch dot_strip dot_strip_panel dot_strips dot_tf32_scratch dot_tile dot_transpose dot_transpose_4x4 dot_unpacked_rows
 dot_value dot_vectors dot_wide_depth dot_wide_rows dot_widen_halves dot_widened dot_panel turned Axis
 LeftPanels Panels PanelsJob RightPanels Shared Storage lay_out
+bits_of_bytes bits_row bits_width deinterleave fetch_block interleave lane sum_bits sum_of_bytes turns_half turns_join turns_part turns_row turns_squares
 panels_depth panels_kept_bytes panels_most_bytes panels_together shared worth_left worth_right """.split())
 
 BACKEND = Backend(
@@ -32,8 +34,9 @@ BACKEND = Backend(
     types={name: _SUB_BYTE.get(name, name) for name in DTYPES},
     # Lifting comes before fusion, which would hide its idiom; peeling after fusion and before intervals, which clamp the bounds it looks for.
     passes=("fold", "simplify", "cse", "dce", "lift_arg_reductions", "fold", "hoist", "dce", "fuse", "peel", "fold", "simplify", "cse", "dce", "intervals",
-            "fold", "simplify", "dce", "merge", "places", "windows"),
-    own_passes={"merge": lambda kernel: _merge.merge(kernel), "windows": lambda kernel: _windows.windows(kernel)},
+            "fold", "simplify", "dce", "merge", "places", "joins", "windows"),
+    own_passes={"merge": lambda kernel: _merge.merge(kernel), "joins": lambda kernel: _joins.joins(kernel),
+                "windows": lambda kernel: _windows.windows(kernel)},
     describe=lambda op, scope: _describe.describe(op, scope),
     frame=lambda kernel, scope: _frame.frame(kernel, scope),
     toolchain=CppToolchain(),

@@ -88,8 +88,17 @@ def streamed(op: Op, place: Value, coords: tuple[Operand, ...], scope: Scope, a:
     if len(rows) == 2:
         row = scope.notes["row"][place] = scope.fresh(f"{home}_row")
     scope.names[place] = pointer
+    if op.name == "load" and prod(place.tile.shape[:-1]) == 1:
+        scope.notes["beside"][pointer] = [_same_place(v, coords, scope) for v in scope.notes["results"] if v.tensor.dims == a.tensor.dims]
     return {"pointer": pointer, "row": row, "fits": scope.say("both", spans + points) or "true", "at": at, "stride": a.stride(rows[0]), "home": home,
             "home_row": place.tile.strides[0], "type": ("const " if op.name == "load" else "") + scope.type(a.tensor.dtype), "target": a.name}
+
+
+def _same_place(tensor: Value, coords: tuple[Operand, ...], scope: Scope) -> str:
+    """A pointer to what spans and points name in another tensor."""
+    name, unit = scope.name(tensor), tensor.tensor.unit
+    starts = [(d, scope.atom(c.start if isinstance(c, Span) else c)) for d, c in enumerate(coords)]
+    return " + ".join([name, *(s if d in unit else f"{s} * {scope.name_of_strides(name)}[{d}]" for d, s in starts if s != "0")])
 
 
 def _from_panels(op: Op, coords: tuple[Operand, ...], points: list[str], scope: Scope, a: Access) -> dict[str, Any] | None:

@@ -2,16 +2,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from math import prod
 from typing import Any
 
-from dslc.ir import Op, Operand, Span, Value
+from dslc.ir import Body, Op, Operand, Span, Value
 from dslc.render import Scope
 from dslc.types import TileType, broadcast_shapes
 
 from ..common.conversion import cast, unsigned
 from .access import atomic, load, outlet, store
-from .nests import AXIS_NAME, block, element, nest, spread, term
+from .interleave import LANES, turns
+from .nests import AXIS_NAME, LANE_NAME, block, element, nest, spread, term
 
 Context = dict[str, Any]
 
@@ -98,10 +100,15 @@ def _map(op: Op, scope: Scope) -> Context:
     strides, outs = [_steps(v, shape, scope) for v in inputs], [_steps(v, shape, scope) for v in op.into]
     alone = {o.attr("axis") for o in body.ops if o.name == "coordinate"}
     n = nest(shape, range(len(shape)), [*strides, *outs], alone)
-    texts = [element(scope.name(v), n.terms(s)) for v, s in zip(inputs, strides, strict=True)]
-    lines, values = block(scope, body, texts, [n.coordinate(a) for a in range(len(shape))])
-    writes = [f"{element(scope.name(v), n.terms(to))} = {value};" for v, to, value in zip(op.into, outs, values, strict=True)]
-    return {"loops": n.loops(), "body": lines, "writes": writes, "streams": streams}
+    places, steps = [*inputs, *op.into], [*strides, *outs]
+    blocks = turns(op, n, places, steps, scope)
+    taken = {m: b for b in blocks for m in b.members}
+    texts = [taken[m].element(m, LANE_NAME) if m in taken else element(scope.name(v), [*n.terms(s), *([LANE_NAME] if blocks and s[n.groups[-1][-1]] else [])])
+             for m, (v, s) in enumerate(zip(places, steps, strict=True))]
+    lines, values = block(scope, body, texts[:len(inputs)], [n.coordinate(a) for a in range(len(shape))])
+    writes = [f"{to} = {value};" for to, value in zip(texts[len(inputs):], values, strict=True)]
+    return {"loops": n.loops(step=LANES) if blocks else n.loops(), "body": lines, "writes": writes, "streams": streams, "lane": LANE_NAME, "lanes": LANES,
+            "read": [b for b in blocks if b.members[0] < len(inputs)], "written": [b for b in blocks if b.members[0] >= len(inputs)]}
 
 
 def _steps(v: Value, shape: tuple[int, ...], scope: Scope) -> tuple[int | str, ...]:
@@ -135,6 +142,9 @@ def _reduction(op: Op, scope: Scope) -> Context:
         lines, results = block(scope, op.bodies[0], texts, where)
         return lines, results[0]
 
+    counted = _counted(op) if along else None
+    if counted is not None:                                 # the sum of the bits of what the body computes but for the last op
+        op = replace(op, bodies=(counted,))
     dtype = op.bodies[0].result[0].tile.dtype if op.bodies else inputs[0].tile.dtype  # type: ignore[union-attr]
     to = element(scope.name(target), [*outer.terms(tuple(out)), *inner.terms(tuple(out))]) if target.tile.shape \
         else f"const {scope.type(target.tile.dtype)} {scope.name(target)}"
@@ -142,8 +152,19 @@ def _reduction(op: Op, scope: Scope) -> Context:
     lines, value = values(AXIS_NAME)
     kind = scope.type(dtype)
     combined = f"{to} + {value}" if op.name == "sum" else scope.say("extremum", "maximum" if op.name == "max" else "minimum", kind, to, value)
-    return {"r": {"along": along, "loops": outer.loops(vector=False), "inner": inner.loops(), "to": to, "type": kind, "n": shape[axis], "index": AXIS_NAME,
-                  "body": lines, "value": value, "first_body": first_body, "first": first, "combined": combined}}
+    return {"r": {"along": along, "bits": counted is not None, "loops": outer.loops(vector=False), "inner": inner.loops(), "to": to, "type": kind,
+                  "n": shape[axis], "index": AXIS_NAME, "body": lines, "value": value, "first_body": first_body, "first": first, "combined": combined}}
+
+
+def _counted(op: Op) -> Body | None:
+    """The body of a sum of popcounts of whole integers, without the popcount."""
+    body = op.bodies[0] if op.bodies else None
+    if op.name != "sum" or body is None or len(body.ops) < 2:
+        return None
+    last = body.ops[-2]
+    if last.name != "popcount" or body.result != last.results or not isinstance(last.args[0], Value) or last.args[0].tile.dtype.bits < 8:
+        return None
+    return replace(body, ops=(*body.ops[:-2], replace(body.ops[-1], args=last.args)))
 
 
 def _cumsum(op: Op, scope: Scope) -> Context:

@@ -27,7 +27,8 @@ def frame(kernel: Kernel, scope: Scope) -> dict[str, Any]:
     # Places of streams that lie inside their tensors in any case.
     unused = {v for op in walk(kernel.body) if op.attr("stream") and len(op.attr("inside", ())) == op.args[0].tensor.rank  # type: ignore[union-attr]
               and not any(isinstance(c, Span) and c.stop is not None for c in op.args) for v in (op.into or op.args[1:2])}
-    scope.notes.update(panels=panels(kernel, scope), loads={}, row={}, outlets=outlets, homes={}, unused=unused)
+    scope.notes.update(panels=panels(kernel, scope), loads={}, row={}, outlets=outlets, homes={}, unused=unused, beside={},
+                       results=list(dict.fromkeys(op.args[0] for op in outlets.values())))
     members = fields(kernel)
     names = member_names(members)
     ops = kernel.body.ops

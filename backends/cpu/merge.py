@@ -18,8 +18,7 @@ def _merged(body: Body, uses: dict[Value, int]) -> Body:
     ops: list[Op] = []
     for op in body.ops:
         if op.name == "map":
-            first = _partner(ops, op)
-            if first is not None:
+            while (first := _partner(ops, op)) is not None:
                 ops.remove(first)
                 op = _joined(first, op, uses)
         elif op.bodies:

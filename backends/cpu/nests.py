@@ -11,6 +11,7 @@ from dslc.types import TileType
 
 LOOP_NAMES = tuple(f"e{n}" for n in range(10))             # outermost to innermost
 AXIS_NAME = "e"                                             # the axis that a reduction or scan runs along
+LANE_NAME = "lane"                                          # an element of a block that is taken apart
 Strides = Sequence[int | str]                               # elements, or the name of what holds them
 
 
@@ -22,16 +23,16 @@ class Nest:
     groups: tuple[tuple[int, ...], ...]
     names: tuple[str, ...]
 
-    def loops(self, vector: bool = True) -> list[dict[str, Any]]:
-        """What the template's `nest` takes; the innermost loop is marked for vectorisation."""
+    def loops(self, vector: bool = True, step: int = 1) -> list[dict[str, Any]]:
+        """What the template's `nest` takes; the innermost loop is marked for vectorisation, unless it goes in steps of several elements."""
         rows = []
         for group, name in zip(self.groups, self.names, strict=True):
             extent = 1
             for axis in group:
                 extent *= self.shape[axis]
-            rows.append({"index": name, "extent": extent, "vector": False})
-        if rows and vector:
-            rows[-1]["vector"] = True
+            rows.append({"index": name, "extent": extent, "vector": False, "step": 1})
+        if rows:
+            rows[-1] |= {"vector": vector and step == 1, "step": step}
         return rows
 
     def terms(self, strides: Strides) -> list[str]:

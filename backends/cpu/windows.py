@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import prod
 
 from dslc.ir import Body, Const, Kernel, Op, Span, Value, used_values, walk
 from dslc.ops.structure import REDUCTIONS
@@ -60,10 +61,10 @@ class _Windows:
         return all((o.name == "dot" and v not in (*o.into, *o.args[2:])) or (o.name == "view" and turned(o) and self.multiplied(o.result))
                    for o in self.readers.get(v, []))
 
-    def streamed(self, v: Value) -> bool:
-        """Whether maps and reductions alone read it; a vector may gain axes before."""
-        return all(o.name in ELEMENTWISE or (o.name == "view" and len(v.tile.shape) == 1 and not o.attr("start") and self.streamed(o.result))
-                   for o in self.readers.get(v, []))
+    def streamed(self, v: Value, one_row: bool | None = None) -> bool:
+        """Whether maps and reductions alone read it; what is one row may be seen in other shapes and in parts before."""
+        one = prod(v.tile.shape[:-1]) == 1 if one_row is None else one_row
+        return all(o.name in ELEMENTWISE or (o.name == "view" and one and self.streamed(o.result, one)) for o in self.readers.get(v, []))
 
     def computed_for(self, store: Op, before: tuple[Op, ...]) -> bool:
         """Whether one map of the ops before computes the whole tile for this store, which could as well stand there."""
@@ -76,7 +77,8 @@ class _Windows:
             return False
         since = before[before.index(makers[0]) + 1:]
         starts = [x for c in coordinates for x in ((c.start, c.stop) if isinstance(c, Span) else (c,)) if isinstance(x, Value)]
-        return not any(o.bodies and o.name not in ELEMENTWISE for o in since) and not any(o.name in MEMORY and o.args[0] is tensor for o in since) \
+        return not any(o.bodies and o.name not in ELEMENTWISE for o in since) \
+            and not any(o.name in MEMORY and o.args[0] is tensor and not (o.name == "store" and apart(o.args[2:], coordinates)) for o in since) \
             and all(self.at.get(v, -1) < self.place_in_text[makers[0]] for v in starts) and tensor not in used_values(makers[0])
 
 
@@ -87,6 +89,16 @@ def whole_rows(coordinates: tuple[object, ...], tensor: Value, place: Value) -> 
     rank = len(place.tile.shape)
     return 0 < rank == len(spans) <= 2 and spans[-1] in tensor.tensor.unit and place.tile.strides[-1] == 1 \
         and all(isinstance(c, Const) or (isinstance(c, Value) and not c.tile.shape) for c in points)
+
+
+def apart(first: tuple[object, ...], second: tuple[object, ...]) -> bool:
+    """Whether two places have nothing in common, along a dimension where numbers tell."""
+    for a, b in zip(first, second, strict=True):
+        if isinstance(a, Span) and isinstance(b, Span) and isinstance(a.start, Const) and isinstance(b.start, Const):
+            low, high = sorted((a, b), key=lambda s: s.start.value)  # type: ignore[union-attr]
+            if low.start.value + low.extent <= high.start.value:  # type: ignore[union-attr]
+                return True
+    return False
 
 
 def turned(op: Op) -> bool:

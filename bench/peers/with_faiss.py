@@ -30,8 +30,10 @@ def binary(case: Case, x: Arrays) -> Ready:
     """Differing bits of every pair of rows, i32; it runs on one thread."""
     m, n, k = (case.sizes[s] for s in "MNK")
     out = np.empty((m, n), np.int32)
-    a, b, c = (faiss.swig_ptr(v) for v in (x["a"], x["b"], out))
-    return Ready(lambda: faiss.hammings(a, b, m, n, k // 8, c), lambda: out)
+
+    def call() -> None:                                      # pointers of faiss keep no array alive
+        faiss.hammings(faiss.swig_ptr(x["a"]), faiss.swig_ptr(x["b"]), m, n, k // 8, faiss.swig_ptr(out))
+    return Ready(call, lambda: out)
 
 
 CALLS = {"kmeans": {"": kmeans}, "binary": {"": binary}}
