@@ -46,7 +46,8 @@ REASONS: Sequence[tuple[str, str]] = (
      r"halve: .*(qt\{|cast3\{|\. 64, false> qt|se> cast3|lse> qt|\.3\{core).*(\[turn2? -> 0\] \*|turn2? \* \[)",
      "Equivalent here: a panel is only loaded again when the vector cores have put a tile that they made of what the cube core put before, so that its sum was "
      "stored and its operands read. That is an order by way of the other unit, which the generator, who looks at one unit, does not see."),
-    (r"(pair|move): .*V_MTE2>\((turn3)\)|(pair|move): .*MTE3_V>\([023]\)|(pair|flag): SetFlag<HardEvent::V_MTE3>\(1\).*before for|pair: .*MTE2_V>\([05]\)|"
+    (r"pair: .*V_MTE2>\(2\); before copy\(m2?, online|move: (take\(acc[58]|SetFlag<HardEvent::V_MTE2>\(2\); then add\(acc)|"
+     r"(pair|move): .*MTE3_V>\([023]\)|(pair|flag): SetFlag<HardEvent::V_MTE3>\(1\).*before for|pair: .*MTE2_V>\([05]\)|"
      r"move: iota\(iota4\); then WaitFlag<HardEvent::MTE2_V>\(5\)|delete: .* before (for \(index_t j|log2\()|"
      r"halve: .*(dot6|acc8) = .*(\[turn3 -> 0\] \*|turn3 \* \[)",
      "Equivalent here: the cube core puts a tile only when it has taken what the vector cores put before, and they put that when all their pipes had done "

@@ -127,7 +127,8 @@ class Synchroniser:
             inner = [self.region((b,), True, op) for b in op.bodies]
         else:
             return Node(op, self.accesses.of(op))
-        accesses = [(a, n) for n, r in enumerate(inner) for node in r.nodes for a in node.accesses]
+        accesses = [(replace(a, settled=a.settled or a.pipe in _later(r, k)), n)
+                    for n, r in enumerate(inner) for k, node in enumerate(r.nodes) for a in node.accesses]
         return Node(op, [a for a, _ in accesses], inner, [n for _, n in accesses], _shielded(inner))
 
     def needs(self, region: Region, loop: Op | None, top: bool) -> list[list[Need]]:
@@ -160,6 +161,14 @@ class Synchroniser:
                 if self.conflicts.between(x, y, distance, loop, top):
                     found.add((x.pipe, y.pipe))
         return found
+
+
+def _later(region: Region, k: int) -> set[str]:
+    """Pipes that wait for themselves after a node, in the same trip."""
+    found: set[str] = set()
+    for j in range(k + 1, region.head if k < region.head else len(region.nodes)):
+        found |= region.barriers.get(j, set()) | region.nodes[j].waiting
+    return found
 
 
 def _shielded(regions: list[Region]) -> set[str]:
