@@ -90,7 +90,7 @@ int32_t programs(const void *packed, int64_t first, int64_t last, void *memory) 
       bf16 *const k_tile = at<bf16>(scratch, 150016);  // 64 x 64
       Window<bf16> k_tile_window = {k_tile, 64, 1};
       if (within(g, G) && k_panels.holds<64, 64>(j, 0)) {
-        k_tile_window = k_panels.window((( + b) * G) + g, j, 0);
+        k_tile_window = k_panels.window((b * G) + g, j, 0);
       } else if (within(g, G)) {
         k_tile_window = {k + b * k_stride[0] + j * k_stride[1] + g * k_stride[2], k_stride[1], 1};
       } else {
@@ -147,7 +147,7 @@ int32_t programs(const void *packed, int64_t first, int64_t last, void *memory) 
       bf16 *const v_tile = at<bf16>(scratch, 166400);  // 64 x 64
       Window<bf16> v_tile_window = {v_tile, 64, 1};
       if (within(g, G) && v_panels.holds<64, 64>(0, j)) {
-        v_tile_window = v_panels.window((( + b) * G) + g, 0, j);
+        v_tile_window = v_panels.window((b * G) + g, 0, j);
       } else if (within(g, G)) {
         v_tile_window = {v + b * v_stride[0] + j * v_stride[1] + g * v_stride[2], v_stride[1], 1};
       } else {

@@ -58,7 +58,7 @@ int32_t programs(const void *packed, int64_t first, int64_t last, void *memory) 
       f16 *const a_tile = at<f16>(scratch, 98304);  // 128 x 64
       Window<f16> a_tile_window = {a_tile, 64, 1};
       if (a_panels.holds<128, 64>(rows, k)) {
-        a_tile_window = a_panels.window( + n, rows, k);
+        a_tile_window = a_panels.window(n, rows, k);
       } else if (spans(rows, 128, M) && spans(k, 64, K)) {
         a_tile_window = {a + n * a_stride[0] + rows * a_stride[1] + k, a_stride[1], 1};
       } else {
@@ -70,7 +70,7 @@ int32_t programs(const void *packed, int64_t first, int64_t last, void *memory) 
       f16 *const b_tile = at<f16>(scratch, 114688);  // 64 x 128
       Window<f16> b_tile_window = {b_tile, 128, 1};
       if (b_panels.holds<128, 64>(cols, k)) {
-        b_tile_window = b_panels.window( + n, cols, k);
+        b_tile_window = b_panels.window(n, cols, k);
       } else if (spans(k, 64, K) && spans(cols, 128, N)) {
         b_tile_window = {b + n * b_stride[0] + k * b_stride[1] + cols, b_stride[1], 1};
       } else {
