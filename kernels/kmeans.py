@@ -5,12 +5,12 @@ import warnings
 from typing import Any
 
 import numpy as np
-from dslc import const, tile, tile_kernel
+from dslc import const, schedule, tile, tile_kernel
 from dslc.runtime.library import Example, Expected, Given
 from dslc.runtime.trial import threads
 
 from .estimator import FLOATS, Batches, Estimator, check_finite, exception_class, feature_names, random_from, table, weights_of
-from .kmeans_passes import add_rows, distances, kmeans_plusplus, moments, probabilities, squared_distances
+from .kmeans_passes import depth, distances, kmeans_plusplus, moments, probabilities, squared_distances, sums_of_labels
 
 INF = float("inf")
 
@@ -115,6 +115,10 @@ def finish(sums: "f32[K, D]", counts: "i32[K]", c: "T[K, D]", shift: "f32[K]", *
     tile.store(shift, (i * BK, BK), tile.sum(d * d, 1))
 
 
+# One panel of columns a trip, so that the best of each column so far, 96 x 16, stay in a 32 KiB L1 beside the scores; 96 rows are 16 strips of 6.
+schedule(assign, target="cpu", consts={"BN": 96, "BK": 16})
+
+
 # ---------------------------------------------------------------- host
 def lloyd(x: Any, centroids: Any, *, iterations: int = 20, tolerance: float = 1e-6, ordered: bool = True, chunk: int = 128) -> tuple[Any, Any, int]:
     """Lloyd's k-means (Lloyd, 1982) from the given centroids: (centroids (K, D), ids (N), iterations done).
@@ -128,8 +132,12 @@ def lloyd(x: Any, centroids: Any, *, iterations: int = 20, tolerance: float = 1e
         steps += 1
         row_squares(c, square)
         assign(x, c, square, ids, score, BD=depth(x.shape[1]))
-        perm = np.argsort(ids, kind="stable").astype(np.int32)
-        sums, counts = cluster_sums(x, perm, ids[perm], k, ordered, chunk)
+        if ordered:
+            sums, totals = sums_of_labels(x, ids, k, np.float32)
+            counts = totals.astype(np.int32)
+        else:
+            perm = np.argsort(ids, kind="stable").astype(np.int32)
+            sums, counts = cluster_sums(x, perm, ids[perm], k, ordered, chunk)
         finish(sums, counts, c, shift)
         if np.sqrt(shift.max()) < tolerance:
             break
@@ -162,19 +170,14 @@ def origin_form(centers: Any, origin: Any) -> Any:
         return (c * c + 2 * origin.astype(np.float64) * c).sum(1).astype(centers.dtype)
 
 
-def depth(d: int) -> int:
-    """Columns of a tile: all of them up to 128, so that rows are read where they stand."""
-    return d if d <= 128 else 64
-
-
 def sweep(rows: Batches, weight: Any, centers: Any, origin: Any, labels: Any, sums: Any = None, totals: Any = None) -> bool:
     """One pass over the rows: `labels` (N) i32 becomes the nearest of `centers` (K, D), which are relative to `origin` (D); True if one changed.
 
-    With sums (K, D) and totals (K), f64, the weighted rows less origin and the weights of each cluster are added to them: rows sorted by label are
-    cut into pieces, pieces summed, and sums of pieces added, all in an order that only the batches decide.
+    With sums (K, D) and totals (K), f64, the weighted rows less origin and the weights of each cluster are added to them: runs of rows
+    are summed, and these sums added, in an order that only the batches decide.
     ValueError if a row has a NaN or an infinity or its scores overflow.
     """
-    form, changed, kind = origin_form(centers, origin), False, np.uint16 if len(centers) <= 1 << 16 else np.int32
+    form, changed = origin_form(centers, origin), False
     for start, stop, block in rows:
         ids, score = np.empty(stop - start, np.int32), np.empty(stop - start, centers.dtype)
         assign(block, centers, form, ids, score, BD=depth(centers.shape[1]))
@@ -185,9 +188,9 @@ def sweep(rows: Batches, weight: Any, centers: Any, origin: Any, labels: Any, su
         labels[start:stop] = ids
         if sums is not None:
             w = None if weight is None else weight[start:stop]
-            totals += np.bincount(ids, w, len(totals))
-            perm = np.argsort(ids.astype(kind), kind="stable").astype(np.int32)         # 16 bits: numpy sorts them by radix
-            add_rows(block, w, origin, perm, ids[perm], sums)
+            more, total = sums_of_labels(block, ids, len(sums), sums.dtype, weight=w, origin=origin)
+            sums += more
+            totals += total
     return changed
 
 

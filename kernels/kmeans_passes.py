@@ -10,7 +10,6 @@ from dslc.runtime.library import Example, Expected, Given
 from .estimator import Batches, check_finite, random_from, table, weights_of
 
 INF = float("inf")
-PIECE = 512                  # sorted rows that one program adds up
 
 
 @tile_kernel
@@ -30,36 +29,27 @@ def column_sums(x: "T[N, D]", origin: "T[D]", part: "f64[P, D]", squares: "f64[P
 
 
 @tile_kernel
-def piece_sums(x: "T[N, D]", origin: "T[D]", weight: "T[N]?", perm: "i32[N]", first: "i32[P]", stop: "i32[P]", part: "f64[P, D]", *,
-               BN: const = 32, BD: const = 64):
-    """part[p] = sum of weight (x - origin) over the rows perm[first[p]], .., perm[stop[p] - 1], in this order; no weight is 1.
+def label_sums(x: "T[N, D]", origin: "T[D]?", weight: "T[N]?", ids: "i32[N]", sums: "S[P, K, D]", totals: "f64[P, K]", *, BD: const = 64):
+    """sums[p, k] += weight (x_i - origin) and totals[p, k] += weight for the rows i of the p-th of P runs with ids[i] = k, in this order; no weight is 1.
 
-    Error: one rounding to T for the difference and one for the product, then f64.
+    Error: one rounding to T for the difference and one for the product, then S.
     """
-    p, j = tile.grid(P, tile.cdiv(D, BD))
-    cols = (j * BD, BD)
-    shift = tile.load(origin, cols)[None, :]
-    last = tile.load(stop, p)
-    acc = tile.zeros((BD,), tile.f64)
-    for n in tile.range(tile.load(first, p), last, BN):
-        at = n + tile.iota(BN)
-        rows = tile.load(perm, tile.where(at < last, at, -1), pad=-1)
-        t = tile.load(x, (rows, cols)) - shift
+    p = tile.grid(P)
+    run = tile.cdiv(N, P)
+    for n in tile.range(p * run, tile.minimum(N, (p + 1) * run)):
+        k = tile.load(ids, n)
+        w = tile.cast(1, T)
         if weight is not None:
-            t = t * tile.load(weight, rows)[:, None]
-        acc = acc + tile.sum(tile.cast(tile.where((at < last)[:, None], t, 0.0), tile.f64), 0)
-    tile.store(part, (p, cols), acc)
-
-
-@tile_kernel
-def add_pieces(part: "f64[P, D]", start: "i32[K1]", sums: "f64[K, D]", *, BD: const = 64):
-    """sums[k] += part[start[k]] + .. + part[start[k + 1] - 1], in this order."""
-    k, j = tile.grid(K, tile.cdiv(D, BD))
-    cols = (j * BD, BD)
-    acc = tile.load(sums, (k, cols))
-    for p in tile.range(tile.load(start, k), tile.load(start, k + 1)):
-        acc = acc + tile.load(part, (p, cols))
-    tile.store(sums, (k, cols), acc)
+            w = tile.load(weight, n)
+        tile.store(totals, (p, k), tile.load(totals, (p, k)) + tile.cast(w, tile.f64))
+        for d in tile.range(0, D, BD):
+            at = (p, k, (d, BD))
+            t = tile.load(x, (n, (d, BD)))
+            if origin is not None:
+                t = t - tile.load(origin, (d, BD))
+            if weight is not None:
+                t = t * w
+            tile.store(sums, at, tile.load(sums, at) + tile.cast(t, S))
 
 
 @tile_kernel
@@ -115,14 +105,21 @@ def potentials(x: "T[N, D]", c: "T[C, D]", weight: "T[N]?", closest: "T[N]", par
 
 
 # ---------------------------------------------------------------- host
-def add_rows(block: Any, weight: Any, origin: Any, perm: Any, sorted_ids: Any, sums: Any) -> None:
-    """sums[k] += the weighted rows of cluster k less origin; a piece is a run of one id, cut at multiples of PIECE sorted rows."""
-    cuts = np.concatenate([np.arange(0, len(perm), PIECE), np.flatnonzero(sorted_ids[1:] != sorted_ids[:-1]) + 1, [len(perm)]])
-    cuts = np.unique(cuts).astype(np.int32)
-    part = np.empty((len(cuts) - 1, block.shape[1]))
-    piece_sums(block, origin, weight, perm, cuts[:-1], cuts[1:], part)
-    start = np.searchsorted(sorted_ids[cuts[:-1]], np.arange(len(sums) + 1)).astype(np.int32)
-    add_pieces(part, start, sums)
+def depth(d: int) -> int:
+    """Columns of a tile: all of them up to 128, so that rows are read where they stand."""
+    return d if d <= 128 else 64
+
+
+def sums_of_labels(x: Any, ids: Any, k: int, dtype: Any, *, weight: Any = None, origin: Any = None) -> tuple[Any, Any]:
+    """(sums (K, D) of `dtype` of the weighted rows less origin with each label below k, totals (K) f64 of their weights).
+
+    Rows are added in a fixed order: within runs, and these in order. As many runs as leave each eight rows to a label, up to 64, which are enough for
+    threads and need no more memory than an eighth of x in numbers.
+    """
+    runs = max(1, min(64, len(x) // (8 * k)))
+    part, total = np.zeros((runs, k, x.shape[1]), dtype), np.zeros((runs, k))
+    label_sums(x, origin, weight, ids, part, total, BD=depth(x.shape[1]))
+    return part.sum(0), total.sum(0)
 
 
 def moments(rows: Batches) -> tuple[Any, Any]:
@@ -198,6 +195,20 @@ def _wide(given: Given) -> tuple[Any, Any]:
     return given["x"].astype(np.float64) - given["origin"].astype(np.float64), given["c"].astype(np.float64)
 
 
+def _sums_reference(given: Given, _got: Given) -> dict[str, Expected]:
+    at = (np.arange(len(given["x"])) // -(-len(given["x"]) // len(given["sums"])), given["ids"])
+    sums, size, totals = np.zeros(given["sums"].shape), np.zeros(given["sums"].shape), np.zeros(given["totals"].shape)
+    np.add.at(sums, at, given["x"])
+    np.add.at(size, at, np.abs(given["x"]))
+    np.add.at(totals, at, 1)
+    return {"sums": Expected(sums, len(given["x"]) * 2.0 ** -52 * size), "totals": Expected(totals)}
+
+
+def _label(random: Any, given: dict[str, Any]) -> None:
+    given["ids"][:] = random.integers(0, given["sums"].shape[1], len(given["ids"]))
+    given["sums"][:], given["totals"][:] = 0, 0
+
+
 def _ids(random: Any, given: dict[str, Any]) -> None:
     given["ids"][:] = random.integers(0, len(given["c"]), len(given["ids"]))
 
@@ -230,6 +241,7 @@ def _potentials_reference(given: Given, _got: Given) -> dict[str, Expected]:
 
 EXAMPLES = {
     "column_sums": Example({"N": 65536, "D": 64, "P": 64}, _columns_reference, {"T": "f32"}),
+    "label_sums": Example({"N": 65536, "K": 256, "D": 64, "P": 32}, _sums_reference, {"T": "f32", "S": "f64"}, prepare=_label),
     "own_distance": Example({"N": 65536, "K": 256, "D": 64}, _own_reference, {"T": "f32"}, prepare=_ids),
     "distances": Example({"N": 8192, "K": 256, "D": 64}, _distances_reference, {"T": "f32"}, operations=lambda n: 2.0 * n["N"] * n["K"] * n["D"]),
     "potentials": Example({"N": 65536, "C": 8, "D": 64, "P": 512}, _potentials_reference, {"T": "f32"},

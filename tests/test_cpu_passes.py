@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -38,10 +39,40 @@ def shifted(x: "f32[N]", y: "f32[N]", *, B: const = 16):
     tile.store(y, (i * B, B), here + tile.load(x, (i * B - 3, B), pad=5.0))
 
 
+@tile_kernel
+def twice(a: "f32[M, K]", b: "f32[K, N]", c: "f32[M, N]", *, BM: const = 8, BN: const = 16, BK: const = 8):
+    i, j = tile.grid(tile.cdiv(M, BM), tile.cdiv(N, BN))
+    acc = tile.zeros((BM, BN), tile.f32)
+    for k in tile.range(0, K, BK):
+        x, y = tile.load(a, ((i * BM, BM), (k, BK))), tile.load(b, ((k, BK), (j * BN, BN)))
+        acc = tile.dot(x, y, tile.dot(x, y, acc))
+    tile.store(c, ((i * BM, BM), (j * BN, BN)), acc)
+
+
+@tile_kernel
+def from_two_on(a: "f32[M, K]", b: "f32[K, N]", c: "f32[M, N]", *, BM: const = 8, BN: const = 16, BK: const = 8):
+    i, j = tile.grid(tile.cdiv(M, BM), tile.cdiv(N, BN))
+    acc = tile.zeros((BM, BN), tile.f32)
+    for k in tile.range(2 * BK, K, BK):
+        acc = tile.dot(tile.load(a, ((i * BM, BM), (k, BK))), tile.load(b, ((k, BK), (j * BN, BN))), acc)
+    tile.store(c, ((i * BM, BM), (j * BN, BN)), acc)
+
+
+@tile_kernel
+def up_to_some(a: "f32[M, K]", b: "f32[K, N]", c: "f32[M, N]", *, BM: const = 8, BN: const = 16, BK: const = 8):
+    i, j = tile.grid(tile.cdiv(M, BM), tile.cdiv(N, BN))
+    acc = tile.zeros((BM, BN), tile.f32)
+    stop = tile.minimum(K, 64 * (i + 1))
+    for k in tile.range(0, tile.maximum(stop, i - 1), BK):
+        acc = tile.dot(tile.load(a, ((i * BM, BM), (k, BK))), tile.load(b, ((k, BK), (j * BN, BN))), acc)
+    tile.store(c, ((i * BM, BM), (j * BN, BN)), acc)
+
+
 def test_maps_over_one_tile_are_one() -> None:
     source = assign.source("cpu", T="f32", U="f32")
     body = re.search(r"trips\[.*\n.*slots\[.*", source)
     assert body, "index and score are updated side by side"
+    assert re.search(r"const i32 (\w+) = select.*\n.*const f32 (\w+) = select.*\n.*trips\[.*= \1;\n.*slots\[.*= \2;", source), "both before either is written"
     assert source.count("fma_(") == 1
 
 
@@ -95,6 +126,19 @@ def test_panels_and_depths_at_edges(shape: tuple[int, int, int], turn: str) -> N
     exact = product(a, b)
     inner = np.ix_(range(1, m), range(1, n))
     assert not judge("c", c[inner], type(exact)(exact.value[inner], exact.error[inner])).wrong
+
+
+@pytest.mark.parametrize(("kernel", "first", "factor"), [(gemm, 0, 1), (up_to_some, 0, 1), (from_two_on, 16, 1), (twice, 0, 2)])
+@pytest.mark.parametrize("depth", [0, 3, 16, 17, 40])
+def test_the_first_product_of_a_sum_writes_it(kernel: Any, first: int, factor: int, depth: int) -> None:
+    """Zeros are written where the loop makes no trip; where two products of a trip share a sum, always."""
+    a, b, c = normal(21, depth), normal(depth, 35), np.full((21, 35), np.nan, np.float32)
+    sizes = {"BM": 8, "BN": 16, "BK": 8}
+    source = kernel.source("cpu", a, b, c, **sizes)
+    assert (f"k > {first}, panels" in source) == (f" <= {first}) {{" in source) == (factor == 1)
+    kernel(a, b, c, **sizes)
+    exact = product(a[:, first:], b[first:])
+    assert not judge("c", c, type(exact)(factor * exact.value, 2 * factor * exact.error)).wrong
 
 
 @pytest.mark.parametrize("depth", [15, 16, 45, 64])

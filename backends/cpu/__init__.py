@@ -10,8 +10,8 @@ from dslc.types import DTYPES
 from ..common.reserved import KEYWORDS, SCALARS
 from .library import HEADERS, CppToolchain
 
-_describe, _frame, _joins, _limits, _merge, _windows = (
-    deferred(f"dslc.backends.cpu.{name}") for name in ("describe", "frame", "joins", "limits", "merge", "windows"))
+_describe, _frame, _joins, _limits, _merge, _sums, _windows = (
+    deferred(f"dslc.backends.cpu.{name}") for name in ("describe", "frame", "joins", "limits", "merge", "sums", "windows"))
 
 _SUB_BYTE = {"u1": "u8", "u2": "u8", "u4": "u8", "i4": "i8", "index": "index_t"}
 # What generated names must not take besides: words of this target's headers and skeletons.
@@ -34,9 +34,9 @@ BACKEND = Backend(
     types={name: _SUB_BYTE.get(name, name) for name in DTYPES},
     # Lifting comes before fusion, which would hide its idiom; peeling after fusion and before intervals, which clamp the bounds it looks for.
     passes=("fold", "simplify", "cse", "dce", "lift_arg_reductions", "fold", "hoist", "dce", "fuse", "peel", "fold", "simplify", "cse", "dce", "intervals",
-            "fold", "simplify", "dce", "merge", "places", "joins", "windows"),
+            "fold", "simplify", "dce", "merge", "places", "joins", "windows", "sums"),
     own_passes={"merge": lambda kernel: _merge.merge(kernel), "joins": lambda kernel: _joins.joins(kernel),
-                "windows": lambda kernel: _windows.windows(kernel)},
+                "windows": lambda kernel: _windows.windows(kernel), "sums": lambda kernel: _sums.sums(kernel)},
     describe=lambda op, scope: _describe.describe(op, scope),
     frame=lambda kernel, scope: _frame.frame(kernel, scope),
     toolchain=CppToolchain(),

@@ -110,7 +110,7 @@ def _from_panels(op: Op, coords: tuple[Operand, ...], points: list[str], scope: 
     number = ""
     for d, c in enumerate(coords):
         if not isinstance(c, Span):
-            number = plus(f"{parenthesised(number)} * {scope.dim(a.tensor.dims[d])}" if number else "", scope.atom(c))
+            number = plus(f"{parenthesised(number)} * {scope.dim(a.tensor.dims[d])}", scope.atom(c)) if number else scope.atom(c)
     return {"fits": scope.say("both", [*points, scope.say("panels_hold", p.name, p.tile, row, k)]), "name": p.name, "number": number or "0", "row": row, "k": k}
 
 

@@ -74,6 +74,13 @@ def _elements(op: Op, scope: Scope) -> Context:
     return {"loops": n.loops(), "to": element(scope.name(into), n.terms(into.tile.strides)), "value": _source(arg, scope, n.terms(strides))}
 
 
+def _full(op: Op, scope: Scope) -> Context:
+    """Zeros that only a loop of products adds to count if that loop makes no trip."""
+    loop = scope.notes["begun"].get(op)
+    idle = scope.say("makes_no_trip", scope.atom(loop.args[0]), scope.atom(loop.args[1])) if loop is not None else ""
+    return {**_elements(op, scope), "idle": idle}
+
+
 def _iota(op: Op, scope: Scope) -> Context:
     (into,) = op.into
     n = nest(into.tile.shape, (0,), [into.tile.strides], alone=(0,))
@@ -240,10 +247,13 @@ def _pack(op: Op, scope: Scope) -> Context:
 
 
 def _dot(op: Op, scope: Scope) -> Context:
-    (into,) = op.into
+    (into,), loop = op.into, scope.notes["begun"].get(op)
+    accumulate = "true" if len(op.args) == 3 else "false"
+    if loop is not None:
+        accumulate = scope.say("is_later_trip", scope.name(loop.bodies[0].params[0]), scope.atom(loop.args[0]))
     return {"function": "dot_tf32" if op.attr("precision") else "dot", "m": into.tile.shape[0], "n": into.tile.shape[1], "k": _place(op.args[0]).shape[1],
             "acc": scope.name(into), "acc_row": into.tile.strides[0], "a": _factor(op.args[0], scope), "b": _factor(op.args[1], scope),
-            "accumulate": "true" if len(op.args) == 3 else "false", "inside": _inside(op, scope)}
+            "accumulate": accumulate, "inside": _inside(op, scope)}
 
 
 def _inside(op: Op, scope: Scope) -> str:
@@ -285,7 +295,7 @@ def panel_bytes(op: Op, scope: Scope) -> str:
 
 
 DESCRIBE: dict[str, Callable[[Op, Scope], Context]] = {
-    "alloc": _alloc, "view": _view, "barrier": lambda _op, _scope: {}, "copy": _elements, "full": _elements, "broadcast": _elements, "transpose": _elements,
+    "alloc": _alloc, "view": _view, "barrier": lambda _op, _scope: {}, "copy": _elements, "full": _full, "broadcast": _elements, "transpose": _elements,
     "reshape": _elements, "split": _elements, "iota": _iota, "concat": _concat, "map": _map, "cumsum": _cumsum, "segment_sum": _segment_sum, "take": _take,
     "pack": _pack, "unpack": _unpack, "dot": _dot, "cast": cast, "load": load, "store": store,
     **dict.fromkeys(("sum", "max", "min", "argmax", "argmin"), _reduction), **dict.fromkeys(("atomic_add", "atomic_min", "atomic_max"), atomic)}

@@ -13,6 +13,7 @@ from dslc.types import Space
 from ..common.arguments import coordinate, launcher_of, locals_of, member, member_names, needed, used, word
 from .describe import panel_bytes
 from .panels import Panels, panels
+from .sums import begun
 
 
 def frame(kernel: Kernel, scope: Scope) -> dict[str, Any]:
@@ -27,7 +28,7 @@ def frame(kernel: Kernel, scope: Scope) -> dict[str, Any]:
     # Places of streams that lie inside their tensors in any case.
     unused = {v for op in walk(kernel.body) if op.attr("stream") and len(op.attr("inside", ())) == op.args[0].tensor.rank  # type: ignore[union-attr]
               and not any(isinstance(c, Span) and c.stop is not None for c in op.args) for v in (op.into or op.args[1:2])}
-    scope.notes.update(panels=panels(kernel, scope), loads={}, row={}, outlets=outlets, homes={}, unused=unused, beside={},
+    scope.notes.update(panels=panels(kernel, scope), begun=begun(kernel), loads={}, row={}, outlets=outlets, homes={}, unused=unused, beside={},
                        results=list(dict.fromkeys(op.args[0] for op in outlets.values())))
     members = fields(kernel)
     names = member_names(members)

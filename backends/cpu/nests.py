@@ -86,7 +86,12 @@ def element(name: str, terms: Sequence[str]) -> str:
 
 
 def block(scope: Scope, body: Body, inputs: Sequence[str], coordinates: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The statements of a scalar body, and the expressions it yields.  Parameters read once are spelled where they are read."""
+    """The statements of a scalar body, and the expressions it yields.  Parameters read once are spelled where they are read.
+
+    Several results all have names, to be computed before any is written: of two selections by one condition with a store between them g++ 12
+    makes two branches, of which one stores nothing, so that it vectorises with masked stores and jumps over empty masks.  The update of an online
+    argmin took 2.5 times as long on a Zen 3.
+    """
     lines: list[str] = []
 
     def bind(v: Value, text: str, inline: bool) -> None:
@@ -104,6 +109,6 @@ def block(scope: Scope, body: Body, inputs: Sequence[str], coordinates: Sequence
             scope.inlined[op.result] = text if op.result.tile.dtype.name == "index" else f"({scope.type(op.result.tile.dtype)}){text}"
             continue
         text = scope.expression(op)
-        limit = LAST if op.result in body.result else INLINE
+        limit = INLINE if op.result not in body.result else LAST if len(body.result) == 1 else 0
         bind(op.result, text, scope.uses.get(op.result, 0) <= 1 and len(text) <= limit)
     return lines, [scope.scalar(a) for a in body.result]

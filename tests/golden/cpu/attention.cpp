@@ -90,7 +90,7 @@ int32_t programs(const void *packed, int64_t first, int64_t last, void *memory) 
       bf16 *const k_tile = at<bf16>(scratch, 150016);  // 64 x 64
       Window<bf16> k_tile_window = {k_tile, 64, 1};
       if (within(g, G) && k_panels.holds<64, 64>(j, 0)) {
-        k_tile_window = k_panels.window((( + b) * G) + g, j, 0);
+        k_tile_window = k_panels.window((b * G) + g, j, 0);
       } else if (within(g, G)) {
         k_tile_window = {k + b * k_stride[0] + j * k_stride[1] + g * k_stride[2], k_stride[1], 1};
       } else {
@@ -116,8 +116,9 @@ int32_t programs(const void *packed, int64_t first, int64_t last, void *memory) 
       f32 *const online_softmax_safe = at<f32>(scratch, 100352);  // 128
       DSLC_VECTOR for (index_t e0 = 0; e0 < 128; ++e0) {
         const f32 online_softmax_top2 = maximum<f32>(m[e0], max[e0]);
+        const f32 online_softmax_safe2 = select<f32>(online_softmax_top2 == (-__builtin_inff()), 0.0f, online_softmax_top2);
         online_softmax_top[e0] = online_softmax_top2;
-        online_softmax_safe[e0] = select<f32>(online_softmax_top2 == (-__builtin_inff()), 0.0f, online_softmax_top2);
+        online_softmax_safe[e0] = online_softmax_safe2;
       }
       f32 *const online_softmax_p = at<f32>(scratch, 100864);  // 128 x 64
       for (index_t e0 = 0; e0 < 128; ++e0) {
@@ -134,8 +135,9 @@ int32_t programs(const void *packed, int64_t first, int64_t last, void *memory) 
       f32 *const online_softmax_factor = at<f32>(scratch, 67072);  // 128
       DSLC_VECTOR for (index_t e0 = 0; e0 < 128; ++e0) {
         const f32 online_softmax_factor2 = exp2_(m[e0] - online_softmax_safe[e0]);
+        const f32 l2 = fma_(l[e0], online_softmax_factor2, sum[e0]);
         online_softmax_factor[e0] = online_softmax_factor2;
-        l[e0] = fma_(l[e0], online_softmax_factor2, sum[e0]);
+        l[e0] = l2;
       }
       // attention.py:55: acc = tile.dot(tile.cast(p, T), tile.load(v, (b, (j, BN), g, (0, DV))), acc * factor[:, None])
       bf16 *const cast2 = at<bf16>(scratch, 150016);  // 128 x 64
@@ -145,7 +147,7 @@ int32_t programs(const void *packed, int64_t first, int64_t last, void *memory) 
       bf16 *const v_tile = at<bf16>(scratch, 166400);  // 64 x 64
       Window<bf16> v_tile_window = {v_tile, 64, 1};
       if (within(g, G) && v_panels.holds<64, 64>(0, j)) {
-        v_tile_window = v_panels.window((( + b) * G) + g, 0, j);
+        v_tile_window = v_panels.window((b * G) + g, 0, j);
       } else if (within(g, G)) {
         v_tile_window = {v + b * v_stride[0] + j * v_stride[1] + g * v_stride[2], v_stride[1], 1};
       } else {
@@ -170,9 +172,9 @@ int32_t programs(const void *packed, int64_t first, int64_t last, void *memory) 
     DSLC_VECTOR for (index_t e0 = 0; e0 < 128; ++e0) {
       m2[e0] = m[e0];
     }
-    f32 *const l2 = at<f32>(scratch, 65536);  // 128
+    f32 *const l3 = at<f32>(scratch, 65536);  // 128
     DSLC_VECTOR for (index_t e0 = 0; e0 < 128; ++e0) {
-      l2[e0] = l[e0];
+      l3[e0] = l[e0];
     }
     f32 *const acc2 = at<f32>(scratch, 32768);  // 128 x 64
     DSLC_VECTOR for (index_t e0 = 0; e0 < 8192; ++e0) {
@@ -209,16 +211,17 @@ int32_t programs(const void *packed, int64_t first, int64_t last, void *memory) 
       }
       // attention.py:16: safe = tile.where(top == -INF, 0.0, top)
       f32 *const online_softmax_top3 = at<f32>(scratch, 99840);  // 128
-      f32 *const online_softmax_safe2 = at<f32>(scratch, 100352);  // 128
+      f32 *const online_softmax_safe3 = at<f32>(scratch, 100352);  // 128
       DSLC_VECTOR for (index_t e0 = 0; e0 < 128; ++e0) {
         const f32 online_softmax_top4 = maximum<f32>(m2[e0], max2[e0]);
+        const f32 online_softmax_safe4 = select<f32>(online_softmax_top4 == (-__builtin_inff()), 0.0f, online_softmax_top4);
         online_softmax_top3[e0] = online_softmax_top4;
-        online_softmax_safe2[e0] = select<f32>(online_softmax_top4 == (-__builtin_inff()), 0.0f, online_softmax_top4);
+        online_softmax_safe3[e0] = online_softmax_safe4;
       }
       f32 *const online_softmax_p2 = at<f32>(scratch, 100864);  // 128 x 64
       for (index_t e0 = 0; e0 < 128; ++e0) {
         DSLC_VECTOR for (index_t e1 = 0; e1 < 64; ++e1) {
-          const f32 sub2 = online_softmax_s2[e0 * 64 + e1] - online_softmax_safe2[e0];
+          const f32 sub2 = online_softmax_s2[e0 * 64 + e1] - online_softmax_safe3[e0];
           online_softmax_p2[e0 * 64 + e1] = exp2_(sub2);
         }
       }
@@ -229,9 +232,10 @@ int32_t programs(const void *packed, int64_t first, int64_t last, void *memory) 
       }
       f32 *const online_softmax_factor3 = at<f32>(scratch, 67072);  // 128
       DSLC_VECTOR for (index_t e0 = 0; e0 < 128; ++e0) {
-        const f32 online_softmax_factor4 = exp2_(m2[e0] - online_softmax_safe2[e0]);
+        const f32 online_softmax_factor4 = exp2_(m2[e0] - online_softmax_safe3[e0]);
+        const f32 l4 = fma_(l3[e0], online_softmax_factor4, sum2[e0]);
         online_softmax_factor3[e0] = online_softmax_factor4;
-        l2[e0] = fma_(l2[e0], online_softmax_factor4, sum2[e0]);
+        l3[e0] = l4;
       }
       // attention.py:55: acc = tile.dot(tile.cast(p, T), tile.load(v, (b, (j, BN), g, (0, DV))), acc * factor[:, None])
       bf16 *const cast3 = at<bf16>(scratch, 150016);  // 128 x 64
@@ -267,9 +271,11 @@ int32_t programs(const void *packed, int64_t first, int64_t last, void *memory) 
       z_at = lse + b * lse_stride[0] + h * lse_stride[1] + mul;
     }
     DSLC_VECTOR for (index_t e0 = 0; e0 < 128; ++e0) {
-      const f32 l3 = l2[e0];
-      where[e0] = select<f32>(l3 == 0.0f, 1.0f, l3);
-      z_at[e0] = select<f32>(l3 == 0.0f, -__builtin_inff(), (m2[e0] + log2_(l3)) * 0.6931472f);
+      const f32 l5 = l3[e0];
+      const f32 where2 = select<f32>(l5 == 0.0f, 1.0f, l5);
+      const f32 z2 = select<f32>(l5 == 0.0f, -__builtin_inff(), (m2[e0] + log2_(l5)) * 0.6931472f);
+      where[e0] = where2;
+      z_at[e0] = z2;
     }
     bf16 *const cast4 = at<bf16>(scratch, 67584);  // 128 x 64
     bf16 *cast4_at = cast4;

@@ -47,8 +47,10 @@ int32_t programs(const void *packed, int64_t first, int64_t last, void *memory) 
     const index_t cols = j * 128;
     // gemm.py:37: acc = tile.zeros((BM, BN), ACC)
     f32 *const acc = at<f32>(scratch, 0);  // 128 x 128
-    DSLC_VECTOR for (index_t e0 = 0; e0 < 16384; ++e0) {
-      acc[e0] = 0.0f;
+    if (K <= 0) {
+      DSLC_VECTOR for (index_t e0 = 0; e0 < 16384; ++e0) {
+        acc[e0] = 0.0f;
+      }
     }
     // gemm.py:38: for k in tile.range(0, K, BK):
     for (index_t k = 0; k < K; k += 64) {
@@ -56,7 +58,7 @@ int32_t programs(const void *packed, int64_t first, int64_t last, void *memory) 
       f16 *const a_tile = at<f16>(scratch, 98304);  // 128 x 64
       Window<f16> a_tile_window = {a_tile, 64, 1};
       if (a_panels.holds<128, 64>(rows, k)) {
-        a_tile_window = a_panels.window( + n, rows, k);
+        a_tile_window = a_panels.window(n, rows, k);
       } else if (spans(rows, 128, M) && spans(k, 64, K)) {
         a_tile_window = {a + n * a_stride[0] + rows * a_stride[1] + k, a_stride[1], 1};
       } else {
@@ -68,7 +70,7 @@ int32_t programs(const void *packed, int64_t first, int64_t last, void *memory) 
       f16 *const b_tile = at<f16>(scratch, 114688);  // 64 x 128
       Window<f16> b_tile_window = {b_tile, 128, 1};
       if (b_panels.holds<128, 64>(cols, k)) {
-        b_tile_window = b_panels.window( + n, cols, k);
+        b_tile_window = b_panels.window(n, cols, k);
       } else if (spans(k, 64, K) && spans(cols, 128, N)) {
         b_tile_window = {b + n * b_stride[0] + k * b_stride[1] + cols, b_stride[1], 1};
       } else {
@@ -77,7 +79,7 @@ int32_t programs(const void *packed, int64_t first, int64_t last, void *memory) 
           load_row<128>(b_tile + e0 * 128, b, n * b_stride[0] + b_1 * b_stride[1] + cols, 1, within(b_1, K), cols, N, cast<f16>(0.0f));
         }
       }
-      dot<128, 128, 64>(acc, 128, a_tile_window, b_tile_window, true, panels, most(least(K - k, 64), 1));
+      dot<128, 128, 64>(acc, 128, a_tile_window, b_tile_window, k > 0, panels, most(least(K - k, 64), 1));
     }
     // gemm.py:40: tile.store(c, (n, rows, cols), epilogue(acc, bias, rows, cols))
     f16 *const cast2 = at<f16>(scratch, 65536);  // 128 x 128
