@@ -176,8 +176,6 @@ __aicore__ inline void attention_vector(GM_ADDR o_at, index_t o_stride0, index_t
   SetFlag<HardEvent::MTE3_MTE2>(0);
   SetFlag<HardEvent::MTE3_V>(0);
   SetFlag<HardEvent::MTE3_V>(1);
-  SetFlag<HardEvent::V_MTE2>(0);
-  SetFlag<HardEvent::V_MTE2>(1);
   SetFlag<HardEvent::V_MTE2>(2);
   for (index_t program = AscendC::GetBlockIdx() / AscendC::GetTaskRatio(); program < programs; program += AscendC::GetBlockNum()) {
     const index_t i = program / (H * B);
@@ -214,15 +212,14 @@ __aicore__ inline void attention_vector(GM_ADDR o_at, index_t o_stride0, index_t
     WaitFlag<HardEvent::MTE3_MTE2>(0);
     WaitFlag<HardEvent::MTE2_V>(0);
     PipeBarrier<PIPE_MTE2>();
-    PipeBarrier<PIPE_V>();
     for (index_t j = 0; j < peel; j += 64, turn3 ^= 1) {
       const auto dot4 = core.tile<f32, 64, 64, 64>(17152 + turn3 * 16384);  // 64 x 64
-      WaitFlag<HardEvent::V_MTE2>(turn3);
       // attention.py:47: s = tile.dot(qt, tile.load(k, (b, (j, BN), g, (0, D))).T) * (scale * LOG2E)
       take(dot4, ring0, sub2 * 64);
       SetFlag<HardEvent::MTE2_V>(1 + turn3);
       const auto s = core.tile<f32, 64, 64, 64>(49920);  // 64 x 64
       WaitFlag<HardEvent::MTE2_V>(1 + turn3);
+      PipeBarrier<PIPE_V>();
       mul(s, dot4, mul3, scratch);
       const auto max2 = core.tile<f32, 1, 64, 64>(66304);  // 64
       PipeBarrier<PIPE_V>();
@@ -236,7 +233,6 @@ __aicore__ inline void attention_vector(GM_ADDR o_at, index_t o_stride0, index_t
       // attention.py:16: safe = tile.where(top == -INF, 0.0, top)
       eq(eq2, online_softmax_top, -__builtin_inff(), scratch);
       const auto online_softmax_safe = core.tile<f32, 1, 64, 64>(66816);  // 64
-      PipeBarrier<PIPE_V>();
       where(online_softmax_safe, eq2, 0.0f, online_softmax_top, scratch);
       const auto sub3 = core.tile<f32, 64, 64, 64>(67072);  // 64 x 64
       WaitFlag<HardEvent::MTE3_V>(0);
@@ -253,7 +249,6 @@ __aicore__ inline void attention_vector(GM_ADDR o_at, index_t o_stride0, index_t
       PipeBarrier<PIPE_V>();
       exp2(online_softmax_factor, sub4);
       const auto sum2 = core.tile<f32, 1, 64, 64>(66304);  // 64
-      PipeBarrier<PIPE_V>();
       // attention.py:19: return top, tile.fma(l, factor, tile.sum(p, 1)), factor, p
       sum(sum2, online_softmax_p, scratch);
       const auto l2 = core.tile<f32, 1, 64, 64>(67072);  // 64
@@ -267,7 +262,6 @@ __aicore__ inline void attention_vector(GM_ADDR o_at, index_t o_stride0, index_t
       put(ring1, cast4, sub2 * 64, true);
       SetFlag<HardEvent::MTE3_V>(0);
       const auto mul4 = core.tile<f32, 64, 64, 64>(49920);  // 64 x 64
-      PipeBarrier<PIPE_V>();
       mul(mul4, acc3, column(online_softmax_factor), scratch);
       const auto acc5 = core.tile<f32, 64, 64, 64>(83456 + turn3 * 16384);  // 64 x 64
       WaitFlag<HardEvent::V_MTE2>(2);
@@ -276,11 +270,9 @@ __aicore__ inline void attention_vector(GM_ADDR o_at, index_t o_stride0, index_t
       WaitFlag<HardEvent::MTE2_V>(3);
       PipeBarrier<PIPE_V>();
       add(acc3, mul4, acc5, scratch);
-      SetFlag<HardEvent::V_MTE2>(turn3);
       SetFlag<HardEvent::V_MTE2>(2);
       // attention.py:46: for j in tile.range(first, last, BN):
       copy(m, online_softmax_top);
-      PipeBarrier<PIPE_V>();
       copy(l, l2);
     }
     SetFlag<HardEvent::MTE2_V>(5);
@@ -289,7 +281,6 @@ __aicore__ inline void attention_vector(GM_ADDR o_at, index_t o_stride0, index_t
     SetFlag<HardEvent::V_MTE3>(1);
     const auto iota4 = core.tile<i32, 1, 64, 64>(17152);  // 64
     WaitFlag<HardEvent::MTE2_V>(5);
-    PipeBarrier<PIPE_V>();
     // attention.py:48: cols = (j + tile.iota(BN))[None, :]
     iota(iota4);
     const auto cast5 = core.tile<f32, 1, 64, 64>(17408);  // 64
@@ -308,7 +299,6 @@ __aicore__ inline void attention_vector(GM_ADDR o_at, index_t o_stride0, index_t
     PipeBarrier<PIPE_V>();
     copy(l3, l);
     const auto acc6 = core.tile<f32, 64, 64, 64>(17664);  // 64 x 64
-    PipeBarrier<PIPE_V>();
     copy(acc6, acc3);
     WaitFlag<HardEvent::MTE3_V>(2);
     WaitFlag<HardEvent::V_MTE2>(3);
@@ -316,7 +306,6 @@ __aicore__ inline void attention_vector(GM_ADDR o_at, index_t o_stride0, index_t
     PipeBarrier<PIPE_MTE2>();
     for (index_t j3 = peel2 * 64; j3 < last; j3 += 64, turn3 ^= 1) {
       const auto dot6 = core.tile<f32, 64, 64, 64>(34048 + turn3 * 16384);  // 64 x 64
-      WaitFlag<HardEvent::V_MTE2>(turn3);
       // attention.py:47: s = tile.dot(qt, tile.load(k, (b, (j, BN), g, (0, D))).T) * (scale * LOG2E)
       take(dot6, ring0, sub2 * 64);
       SetFlag<HardEvent::MTE2_V>(1 + turn3);
@@ -355,7 +344,6 @@ __aicore__ inline void attention_vector(GM_ADDR o_at, index_t o_stride0, index_t
       // attention.py:16: safe = tile.where(top == -INF, 0.0, top)
       eq(eq3, online_softmax_top2, -__builtin_inff(), scratch);
       const auto online_softmax_safe2 = core.tile<f32, 1, 64, 64>(1024);  // 64
-      PipeBarrier<PIPE_V>();
       where(online_softmax_safe2, eq3, 0.0f, online_softmax_top2, scratch);
       const auto sub5 = core.tile<f32, 64, 64, 64>(66816);  // 64 x 64
       PipeBarrier<PIPE_V>();
@@ -371,7 +359,6 @@ __aicore__ inline void attention_vector(GM_ADDR o_at, index_t o_stride0, index_t
       PipeBarrier<PIPE_V>();
       exp2(online_softmax_factor2, sub6);
       const auto sum3 = core.tile<f32, 1, 64, 64>(512);  // 64
-      PipeBarrier<PIPE_V>();
       // attention.py:19: return top, tile.fma(l, factor, tile.sum(p, 1)), factor, p
       sum(sum3, online_softmax_p2, scratch);
       const auto l4 = core.tile<f32, 1, 64, 64>(1280);  // 64
@@ -385,7 +372,6 @@ __aicore__ inline void attention_vector(GM_ADDR o_at, index_t o_stride0, index_t
       put(ring1, cast7, sub2 * 64, true);
       SetFlag<HardEvent::MTE3_V>(0);
       const auto mul5 = core.tile<f32, 64, 64, 64>(66816);  // 64 x 64
-      PipeBarrier<PIPE_V>();
       mul(mul5, acc6, column(online_softmax_factor2), scratch);
       const auto acc8 = core.tile<f32, 64, 64, 64>(99840 + turn3 * 16384);  // 64 x 64
       WaitFlag<HardEvent::V_MTE2>(2);
@@ -394,11 +380,9 @@ __aicore__ inline void attention_vector(GM_ADDR o_at, index_t o_stride0, index_t
       WaitFlag<HardEvent::MTE2_V>(3);
       PipeBarrier<PIPE_V>();
       add(acc6, mul5, acc8, scratch);
-      SetFlag<HardEvent::V_MTE2>(turn3);
       SetFlag<HardEvent::V_MTE2>(2);
       // attention.py:46: for j in tile.range(first, last, BN):
       copy(m2, online_softmax_top2);
-      PipeBarrier<PIPE_V>();
       copy(l3, l4);
     }
     SetFlag<HardEvent::MTE2_V>(0);
@@ -408,14 +392,12 @@ __aicore__ inline void attention_vector(GM_ADDR o_at, index_t o_stride0, index_t
     // attention.py:25: out = acc / tile.where(l == 0.0, 1.0, l)[:, None]
     eq(eq4, l3, 0.0f, scratch);
     const auto where2 = core.tile<f32, 1, 64, 64>(640);  // 64
-    PipeBarrier<PIPE_V>();
     where(where2, eq4, 1.0f, l3, scratch);
     const auto normalise_out = core.tile<f32, 64, 64, 64>(896);  // 64 x 64
     WaitFlag<HardEvent::MTE3_V>(3);
     PipeBarrier<PIPE_V>();
     div(normalise_out, acc6, column(where2), scratch);
     const auto log2_2 = core.tile<f32, 1, 64, 64>(640);  // 64
-    PipeBarrier<PIPE_V>();
     // attention.py:26: return out, tile.where(l == 0.0, -INF, (m + tile.log2(l)) * LN2)
     log2(log2_2, l3);
     const auto add3 = core.tile<f32, 1, 64, 64>(0);  // 64
@@ -425,7 +407,6 @@ __aicore__ inline void attention_vector(GM_ADDR o_at, index_t o_stride0, index_t
     PipeBarrier<PIPE_V>();
     mul(mul6, add3, 0.6931472f, scratch);
     const auto z = core.tile<f32, 1, 64, 64>(0);  // 64
-    PipeBarrier<PIPE_V>();
     where(z, eq4, -__builtin_inff(), mul6, scratch);
     const auto cast8 = core.tile<bf16, 64, 64, 64>(17280);  // 64 x 64
     // attention.py:57: tile.store(o, (b, (i * BM, BM), h, (0, DV)), out)
@@ -444,8 +425,6 @@ __aicore__ inline void attention_vector(GM_ADDR o_at, index_t o_stride0, index_t
   WaitFlag<HardEvent::MTE3_MTE2>(0);
   WaitFlag<HardEvent::MTE3_V>(0);
   WaitFlag<HardEvent::MTE3_V>(1);
-  WaitFlag<HardEvent::V_MTE2>(0);
-  WaitFlag<HardEvent::V_MTE2>(1);
   WaitFlag<HardEvent::V_MTE2>(2);
   close<PIPE_MTE3>(ring1);
   core.finish();
