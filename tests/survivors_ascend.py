@@ -77,6 +77,9 @@ REASONS: Sequence[tuple[str, str]] = (
     (r"halve: .*(zero_tile|peat_rows_x2|w_tile) = .*(\[turn\d* -> 0\] \* |turn\d* \* \[)",
      "Equivalent: a place whose slots do not matter, since the flag of another place's only slot lets no load of the next trip begin before this one is used. "
      "The second slot is a waste of room."),
+    (r"move: (SetFlag<HardEvent::V_MTE2>\(0\); then cast_through<f16>\(repeat_rows_x, zero_tile|load\(w_tile, w, .*; then WaitFlag<HardEvent::V_MTE2>\(2\)|"
+     r"SetFlag<HardEvent::V_MTE2>\(2\); then cast_directly\(cast5, w_tile)",
+     "Equivalent: the place has two slots, and before one is filled again the flag of the trip between has been waited for."),
     (r"offset: full\(trips, \[0 -> 1\]\)",
      "Equivalent: where no score was less than infinity the guard of `who` takes 0 whatever the trip is."),
     (r"exchange: .*return x_ \+ y_; \},\[",

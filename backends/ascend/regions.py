@@ -21,7 +21,6 @@ class Node:
     accesses: list[Access]
     inner: list[Region] = field(default_factory=list)
     branches: list[int] = field(default_factory=list)        # of a branch's accesses: which body each is in
-    shield: set[str] = field(default_factory=set)           # pipes on which a barrier stands before anything inside
 
     @property
     def parallel(self) -> bool:

@@ -127,9 +127,9 @@ class Synchroniser:
             inner = [self.region((b,), True, op) for b in op.bodies]
         else:
             return Node(op, self.accesses.of(op))
-        accesses = [(replace(a, settled=a.settled or a.pipe in _later(r, k)), n)
+        accesses = [(replace(a, late=a.late or a.pipe in _earlier(r, k), settled=a.settled or a.pipe in _later(r, k)), n)
                     for n, r in enumerate(inner) for k, node in enumerate(r.nodes) for a in node.accesses]
-        return Node(op, [a for a, _ in accesses], inner, [n for _, n in accesses], _shielded(inner))
+        return Node(op, [a for a, _ in accesses], inner, [n for _, n in accesses])
 
     def needs(self, region: Region, loop: Op | None, top: bool) -> list[list[Need]]:
         """For each node what must be complete before it: earlier nodes of the trip, and nodes of earlier trips.  Of several on one pipe the last says all."""
@@ -154,7 +154,7 @@ class Synchroniser:
                     continue
                 if x.memory == "GM" and branch and distance:                # told apart in the loop around it
                     continue
-                if x.pipe == y.pipe and (x.ordered or y.ordered or x.settled or y.late or x.pipe == "S" or y.pipe in b.shield):
+                if x.pipe == y.pipe and (x.ordered or y.ordered or x.settled or y.late or x.pipe == "S"):
                     continue
                 if x.pipe == "S" and not x.write:           # what a scalar read gave is in a register
                     continue
@@ -163,25 +163,20 @@ class Synchroniser:
         return found
 
 
+def _earlier(region: Region, k: int) -> set[str]:
+    """Pipes that wait for themselves before a node, in every trip that comes to it."""
+    found = region.barriers.get(k, set())
+    for j in range(k):
+        found = found | region.barriers.get(j, set()) | region.nodes[j].waiting
+    return found
+
+
 def _later(region: Region, k: int) -> set[str]:
     """Pipes that wait for themselves after a node, in the same trip."""
     found: set[str] = set()
     for j in range(k + 1, region.head if k < region.head else len(region.nodes)):
         found |= region.barriers.get(j, set()) | region.nodes[j].waiting
     return found
-
-
-def _shielded(regions: list[Region]) -> set[str]:
-    """Pipes of a loop or branch that wait for themselves before they touch anything."""
-    found: set[str] | None = None
-    for r in regions:
-        seen: set[str] = set()
-        mine: set[str] = set()
-        for n, node in enumerate(r.nodes):
-            mine |= {p for p in node.pipes() if p not in seen and (p in r.barriers.get(n, ()) or p in node.shield or n in r.everything)}
-            seen |= set(node.pipes())
-        found = mine if found is None else found & mine
-    return found or set()
 
 
 # ---------------------------------------------------------------- what pipes know
