@@ -87,7 +87,7 @@ def run(seed: int, folder: Path) -> None:
         module.chain.emulate(a, np.full((5, *shape), np.nan, np.float32), target="ascend:910b", mode=mode)
 
 
-@pytest.mark.parametrize("seed", range(16))
+@pytest.mark.parametrize("seed", range(8))
 def test_chain(seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     chosen = emulation._for_emulation
     monkeypatch.setattr(emulation, "_for_emulation", lambda compiler, level: chosen(compiler, "-O0" if level == "-O1" else level))
@@ -95,6 +95,6 @@ def test_chain(seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("seed", range(16, 400))
+@pytest.mark.parametrize("seed", range(8, 400))
 def test_many_chains(seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     test_chain(seed, tmp_path, monkeypatch)
