@@ -4,8 +4,10 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 
 import pytest
+from dslc.backends.ascend import emulation
 
 _own_cache: list[str] = []
 
@@ -26,3 +28,20 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         shutil.rmtree(folder, ignore_errors=True)
         os.environ.pop("DSLC_CACHE_DIR", None)
     _own_cache.clear()
+
+
+@pytest.fixture(scope="module")
+def quickly_compiled() -> Iterator[None]:
+    """For the CPU with -O1: half the time, and what optimisation may break is for the tests of the specification's kernels."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DSLC_CXX_FLAGS", "-O1")
+        yield
+
+
+@pytest.fixture(scope="module")
+def quickly_emulated() -> Iterator[None]:
+    """For Ascend's emulator not optimised, a quarter of the time to compile: for sources that run a few times."""
+    chosen = emulation._for_emulation
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(emulation, "_for_emulation", lambda compiler, level: chosen(compiler, "-O0" if level == "-O1" else level))
+        yield

@@ -35,14 +35,7 @@ QUICK = settings(max_examples=8, deadline=None, suppress_health_check=list(Healt
 LONG = settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 FIXTURES = (expected, ours)                                 # of test_odd_kernels, used by name
 
-
-@pytest.fixture(autouse=True, scope="module")
-def quickly_built() -> Any:
-    """Each source runs a few times: not optimised, which takes a quarter of the time to compile."""
-    chosen = emulation._for_emulation
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(emulation, "_for_emulation", lambda compiler, level: chosen(compiler, "-O0" if level == "-O1" else level))
-        yield
+pytestmark = pytest.mark.usefixtures("quickly_emulated")
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=() if n in SAMPLE else pytest.mark.long) for n in NAMES])

@@ -16,6 +16,8 @@ from dslc.backends.ascend import emulation
 if not any(row["found"] for row in emulation.Emulator("910b").report()):
     pytest.skip("no C++ compiler", allow_module_level=True)
 
+pytestmark = pytest.mark.usefixtures("quickly_emulated")
+
 # Rows that fill no repeat, one and several; pieces of one row and of many; more rows than blocks of scratch; rows of more than one piece.
 SHAPES = ((1, 50), (4, 64), (7, 100), (130, 16), (3, 1100), (40, 64), (2, 128), (3, 1024))
 LENGTH = 24                                                 # statements of a chain
@@ -88,13 +90,11 @@ def run(seed: int, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_chain(seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    chosen = emulation._for_emulation
-    monkeypatch.setattr(emulation, "_for_emulation", lambda compiler, level: chosen(compiler, "-O0" if level == "-O1" else level))
+def test_chain(seed: int, tmp_path: Path) -> None:
     run(seed, tmp_path)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(8, 400))
-def test_many_chains(seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    test_chain(seed, tmp_path, monkeypatch)
+def test_many_chains(seed: int, tmp_path: Path) -> None:
+    run(seed, tmp_path)

@@ -36,12 +36,10 @@ def all_waits(kernel: Kernel) -> tuple[Kernel, list[Op], list[Op]]:
 
 
 @pytest.fixture(autouse=True)
-def quickly_built(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sources of many ops, each run once: not optimised, which takes a quarter of the time to compile."""
-    from dslc.backends.ascend import emulation, synchronise
+def one_by_one(quickly_emulated: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every op waits for all pipes: what functions do themselves is tested here."""
+    from dslc.backends.ascend import synchronise
 
-    chosen = emulation._for_emulation
-    monkeypatch.setattr(emulation, "_for_emulation", lambda compiler, level: chosen(compiler, level if level != "-O1" else "-O0"))
     monkeypatch.setattr(synchronise, "synchronise", all_waits)
 
 

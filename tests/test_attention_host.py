@@ -13,13 +13,7 @@ from dslc.runtime.trial import judge
 
 DTYPES = ("float32", "float16", "bfloat16")
 
-
-@pytest.fixture(scope="module", autouse=True)
-def quickly_compiled():
-    """-O1: half the time."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DSLC_CXX_FLAGS", "-O1")
-        yield
+pytestmark = pytest.mark.usefixtures("quickly_compiled")
 
 
 def data(b: int, sq: int, sk: int, h: int, g: int, d: int, dv: int, dtype: Any = np.float32) -> tuple[Any, Any, Any]:

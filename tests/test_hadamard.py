@@ -16,13 +16,7 @@ scipy_linalg = pytest.importorskip("scipy.linalg")
 UNITS = {"float32": 2.0 ** -24, "float16": 2.0 ** -11, "bfloat16": 2.0 ** -8}
 TYPES = {"float32": np.float32, "float16": np.float16, "bfloat16": ml_dtypes.bfloat16}
 
-
-@pytest.fixture(scope="module", autouse=True)
-def quickly_compiled():
-    """-O1: half the time."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DSLC_CXX_FLAGS", "-O1")
-        yield
+pytestmark = pytest.mark.usefixtures("quickly_compiled")
 
 
 def normal(*shape: int, seed: int = 0) -> Any:

@@ -24,13 +24,7 @@ SIZES: dict[str, dict[str, int]] = {"assign": {"N": 203, "K": 37}, "update_atomi
                                     "potentials": {"N": 203, "C": 3, "P": 7, "BN": 32}}
 WITH_EXAMPLE = [n for n, k in library().items() if example_of(k) is not None]
 
-
-@pytest.fixture(scope="module", autouse=True)
-def quickly_compiled():
-    """-O1: half the time, and what optimisation may break is for the tests of the specification's kernels."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DSLC_CXX_FLAGS", "-O1")
-        yield
+pytestmark = pytest.mark.usefixtures("quickly_compiled")
 
 
 def attempt(name: str, **settings: Any) -> None:

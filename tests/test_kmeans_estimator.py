@@ -21,13 +21,7 @@ except ImportError:
     class ClusterMixin:
         """Nothing, without scikit-learn."""
 
-
-@pytest.fixture(scope="module", autouse=True)
-def quickly_compiled():
-    """-O1: half the time."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DSLC_CXX_FLAGS", "-O1")
-        yield
+pytestmark = pytest.mark.usefixtures("quickly_compiled")
 
 
 def blobs(n: int = 2000, k: int = 12, d: int = 7, dtype: Any = np.float32, seed: int = 0, offset: float = 0.0) -> Any:

@@ -13,13 +13,7 @@ from dslc.runtime.trial import judge
 UNITS = {"float32": 2.0 ** -24, "float16": 2.0 ** -11, "bfloat16": 2.0 ** -8}
 OURS = {"float32": "f32", "float16": "f16", "bfloat16": "bf16"}
 
-
-@pytest.fixture(scope="module", autouse=True)
-def quickly_compiled():
-    """-O1: half the time."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DSLC_CXX_FLAGS", "-O1")
-        yield
+pytestmark = pytest.mark.usefixtures("quickly_compiled")
 
 
 def right(got: Any, x: Any, w: Any, bias: Any = 0.0, splits: int = 1, unit: float = 0.0) -> None:

@@ -11,7 +11,7 @@ from dslc.render import Scope
 from .nests import Nest, Strides, element
 
 LANES = 8           # as interleave and deinterleave in tile_memory.h have it
-WAYS = (4, 8)      # what they are written for; two ways, compilers do as well by themselves
+WAYS = (4, 8)       # what they are written for; two ways, compilers do as well by themselves
 BITS = 32
 
 

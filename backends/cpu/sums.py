@@ -27,6 +27,7 @@ def _moved(body: Body) -> Body:
 def begun(kernel: Kernel) -> Begun:
     """Assumes `sums`.  The loop for each `full` of zeros that is needed only if the loop makes no trip, and for each `dot` that need not add to
     what it finds in the first trip: the zeros are followed by the loop, nothing touches their place before it, and in it the product alone does.
+    A view of a place comes after what fills it, so that it is seen too.
     """
     found: Begun = {}
     for body in (kernel.body, *(b for op in walk(kernel.body) for b in op.bodies)):
