@@ -156,12 +156,12 @@ class Scope:
             return []
         if OPS[op.name].elementwise and op.results and not op.results[0].tile.shape:
             return self.bind(op, self.expression(op))
-        comment = self.comment(op)
         if op.name in ("for", "while", "if"):
+            comment = self.comment(op)
             own = self.backend.control(op, self) if self.backend.control is not None else None
             return [*comment, self.control(op) if own is None else own]
         text = self.spell(op, self.backend.describe(op, self) if op.name in self.macros else {})
-        return [*comment, text] if text else []
+        return [*self.comment(op), text] if text else []
 
     def bind(self, op: Op, text: str) -> list[str]:
         """`const type name = text`, or nothing if the one reader will spell it."""

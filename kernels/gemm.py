@@ -17,8 +17,11 @@ from dslc.runtime.trial import threads
 from .results import dtype_name, new_array
 
 # Tile sizes measured on two cores of an AMD EPYC (Zen 3, 32 KiB L1, 512 KiB L2 each) before operands had panels: 256 is 5 to 12 % faster than 128 from
-# 512 to 2048, and a packed panel of 256 x 256 f32 fills half of L2.  int8 is as fast with 128, which gives four times the programs.
+# 512 to 2048, and a packed panel of 256 x 256 f32 fills half of L2.  int8 is as fast with 128, which gives four times the programs.  On CPUs dot cuts K
+# by itself, evenly if a tile has all of it: 127 x 1031 x 515 is 3 % faster so.
 BLOCK = 256
+DEPTH = 1024
+FEW = 64                        # rows up to which b is packed while it is multiplied: tiles half as wide leave more of L2 for what comes next
 BLOCK_INT8 = 128
 PACKED = ("f64", "f32", "f16", "bf16", "i8", "u8")
 PANEL_BYTES = 64                # of accumulators in a row of a packed panel: two registers of AVX2
@@ -193,12 +196,12 @@ def tile_sizes(m: int, n: int, k: int, threads: int, by_columns: bool = False) -
         while bn > 128 and -(-n // bn) < threads:
             bn //= 2
         return {"BM": 1, "BN": max(bn, 16), "BK": max(16, min(4096, up[2])) if by_columns else 64}
-    bm, bn = min(BLOCK, up[0]), max(16, min(BLOCK, up[1]))
+    bm, bn = min(BLOCK, up[0]), max(16, min(BLOCK if m > FEW else BLOCK // 2, up[1]))
     while bn > 64 and -(-m // bm) * -(-n // bn) < 2 * threads:
         bn //= 2
     while bm > 64 and -(-m // bm) * -(-n // bn) < 2 * threads:
         bm //= 2
-    return {"BM": bm, "BN": bn, "BK": max(16, min(BLOCK, up[2]))}
+    return {"BM": bm, "BN": bn, "BK": max(16, min(DEPTH, up[2]))}
 
 
 def matmul(a: Any, b: Any, bias: Any = None, *, activation: str | None = None, out: Any = None, dtype: Any = None, splits: int = 1, **consts: Any) -> Any:
@@ -234,7 +237,8 @@ def matmul(a: Any, b: Any, bias: Any = None, *, activation: str | None = None, o
         sizes = {"BM": min(BLOCK, 1 << (m - 1).bit_length()), "BK": PANEL_DEPTH_INT8 if integral else PANEL_DEPTH}
         gemm_panels(a, panels, c, bias, **{**given, **sizes, **{k: v for k, v in consts.items() if k != "BN"}})
     else:
-        gemm(a, b, c, bias, **{**given, **tile_sizes(m, n, x.shape[1], threads(), y.strides[0] == 1 < y.strides[1]), **consts})
+        by_shape = tile_sizes(m, n, x.shape[1], threads(), y.strides[0] == 1 < y.strides[1]) if x.device == "cpu" else {}
+        gemm(a, b, c, bias, **{**given, **by_shape, **consts})
     return c
 
 

@@ -106,8 +106,8 @@ def from_panels(kind, shape):
     Storage store_a = {{&kept_a}}, store_b = {{&kept_b}};
     LeftPanels<{a}, {m}> left = {{}};
     RightPanels<{b}> right = {{}};
-    lay_out<{m}, {k}>(left, store_a, a, {{m, a_row}}, {{k, a_col}}, {{{{2, a_matrix}}}}, run, 1);
-    lay_out<{n}, {k}>(right, store_b, b, {{n, b_col}}, {{k, b_row}}, {{{{2, b_matrix}}}}, (decltype(&run))nullptr, 1);
+    lay_out<{m}, {k}, true>(left, store_a, a, {{m, a_row}}, {{k, a_col}}, {{{{2, a_matrix}}}}, run, 1);
+    lay_out<{n}, {k}, true>(right, store_b, b, {{n, b_col}}, {{k, b_row}}, {{{{2, b_matrix}}}}, (decltype(&run))nullptr, 1);
     const bool held = left.holds<{m}, {k}>(0, 0) && right.holds<{n}, {k}>(0, 0) && !left.holds<{m}, {k}>({m}, 0) && !right.holds<{n}, {k}>(0, {k});
     if (held) dot<{m}, {n}, {k}>(acc, acc_row, left.window(1, 0, 0), right.window(1, 0, 0), accumulate != 0, scratch);
     store_a.give_back();

@@ -49,14 +49,14 @@ def load(op: Op, scope: Scope) -> dict[str, Any]:
             "window": window(op, scope, a) if op.attr("window") else None, "stream": streamed(op, op.into[0], coords, scope, a) if op.attr("stream") else None}
 
 
-def _box(op: Op, coords: tuple[Operand, ...], scope: Scope, a: Access) -> tuple[str, list[str], list[str]]:
-    """The offset of a box of spans and points in its tensor, and the conditions that its spans and its points are inside."""
+def _box(op: Op, coords: tuple[Operand, ...], scope: Scope, a: Access, covered: frozenset[int] = frozenset()) -> tuple[str, list[str], list[str]]:
+    """The offset of a box of spans and points in its tensor, and the conditions that its spans, but for those covered, and its points are inside."""
     spans, points, parts = [], [], []
     for d, c in enumerate(coords):
         start = scope.atom(c.start if isinstance(c, Span) else c)
         if start != "0":
             parts.append(start if d in a.tensor.unit else f"{start} * {a.stride(d)}")
-        if d in op.attr("inside", ()):
+        if d in op.attr("inside", ()) or d in covered:
             continue
         bound = scope.dim(a.tensor.dims[d])
         if isinstance(c, Span):
@@ -70,9 +70,9 @@ def _box(op: Op, coords: tuple[Operand, ...], scope: Scope, a: Access) -> tuple[
 def window(op: Op, scope: Scope, a: Access) -> dict[str, Any]:
     """The pointer and strides of a window, and the condition that it lies inside the tensor; the panels that have it, if the launcher made some."""
     coords, name = op.args[1:], scope.name(op.into[0])
-    at, conditions, points = _box(op, coords, scope, a)
+    at, conditions, points = _box(op, coords, scope, a, scope.notes["edges"].covered[op])
     here = scope.fresh(f"{name}_window")
-    scope.windows[op.into[0]], scope.notes["loads"][op.into[0]] = (here, False), op
+    scope.windows[op.into[0]] = here, False
     return {"name": here, "fits": scope.say("both", conditions + points) or "true", "at": at,
             "strides": [a.stride(d) for d, c in enumerate(coords) if isinstance(c, Span)],
             "home": name, "home_strides": list(op.into[0].tile.strides), "type": scope.type(a.tensor.dtype),

@@ -6,7 +6,7 @@ from dataclasses import replace
 from math import prod
 from typing import Any
 
-from dslc.ir import Body, Op, Operand, Span, Value
+from dslc.ir import Body, Op, Operand, Value
 from dslc.render import Scope
 from dslc.types import TileType, broadcast_shapes
 
@@ -55,7 +55,6 @@ def _view(op: Op, scope: Scope) -> Context:
     if source in scope.windows:
         here, turned = scope.windows[source]
         scope.windows[op.result] = (here, not turned)
-        scope.notes["loads"][op.result] = scope.notes["loads"][source]
     scope.names[op.result] = f"{name} + {start}" if start else name
     return {}
 
@@ -69,16 +68,17 @@ def _elements(op: Op, scope: Scope) -> Context:
     shape = into.tile.shape
     if not shape:
         return {"loops": [], "to": scope.name(into), "value": _source(arg, scope, [])}
-    strides = spread(arg.tile, shape) if isinstance(arg, Value) and arg.tile.shape else (0,) * len(shape)
-    n = nest(shape, range(len(shape)), [into.tile.strides, strides])
-    return {"loops": n.loops(), "to": element(scope.name(into), n.terms(into.tile.strides)), "value": _source(arg, scope, n.terms(strides))}
+    strides, steps = spread(arg.tile, shape) if isinstance(arg, Value) and arg.tile.shape else (0,) * len(shape), _steps(into, shape, scope)
+    n = nest(shape, range(len(shape)), [steps, strides])
+    return {"loops": n.loops(), "to": element(scope.name(into), n.terms(steps)), "value": _source(arg, scope, n.terms(strides))}
 
 
 def _full(op: Op, scope: Scope) -> Context:
     """Zeros that only a loop of products adds to count if that loop makes no trip."""
     loop = scope.notes["begun"].get(op)
     idle = scope.say("makes_no_trip", scope.atom(loop.args[0]), scope.atom(loop.args[1])) if loop is not None else ""
-    return {**_elements(op, scope), "idle": idle}
+    streams = _outlets(op, scope)
+    return {**_elements(op, scope), "idle": idle, "streams": streams}
 
 
 def _iota(op: Op, scope: Scope) -> Context:
@@ -103,7 +103,7 @@ def _concat(op: Op, scope: Scope) -> Context:
 def _map(op: Op, scope: Scope) -> Context:
     shape, (body,) = op.attr("shape"), op.bodies
     inputs = [v for v in op.args if isinstance(v, Value)]
-    streams = [outlet(scope.notes["outlets"][v], scope) for v in op.into if v in scope.notes["outlets"]]
+    streams = _outlets(op, scope)
     strides, outs = [_steps(v, shape, scope) for v in inputs], [_steps(v, shape, scope) for v in op.into]
     alone = {o.attr("axis") for o in body.ops if o.name == "coordinate"}
     n = nest(shape, range(len(shape)), [*strides, *outs], alone)
@@ -116,6 +116,11 @@ def _map(op: Op, scope: Scope) -> Context:
     writes = [f"{to} = {value};" for to, value in zip(texts[len(inputs):], values, strict=True)]
     return {"loops": n.loops(step=LANES) if blocks else n.loops(), "body": lines, "writes": writes, "streams": streams, "lane": LANE_NAME, "lanes": LANES,
             "read": [b for b in blocks if b.members[0] < len(inputs)], "written": [b for b in blocks if b.members[0] >= len(inputs)]}
+
+
+def _outlets(op: Op, scope: Scope) -> list[Context]:
+    """Where in tensors the results of an op are to be written."""
+    return [outlet(scope.notes["outlets"][v], scope) for v in op.into if v in scope.notes["outlets"]]
 
 
 def _steps(v: Value, shape: tuple[int, ...], scope: Scope) -> tuple[int | str, ...]:
@@ -247,30 +252,27 @@ def _pack(op: Op, scope: Scope) -> Context:
 
 
 def _dot(op: Op, scope: Scope) -> Context:
-    (into,), loop = op.into, scope.notes["begun"].get(op)
-    accumulate = "true" if len(op.args) == 3 else "false"
+    (into,), loop, store = op.into, scope.notes["begun"].get(op), scope.notes["outlets"].get(op.into[0])
+    accumulate, name, row, ending = "true" if len(op.args) == 3 else "false", scope.name(into), into.tile.strides[0], []
     if loop is not None:
-        accumulate = scope.say("is_later_trip", scope.name(loop.bodies[0].params[0]), scope.atom(loop.args[0]))
+        (start, stop), step = (scope.atom(a) for a in loop.args), loop.attr("step")
+        index = scope.name(loop.bodies[0].params[0])
+        accumulate = scope.say("is_later_trip", index, start)
+        if store is not None:                               # the last trip writes its sums to the tensor
+            ending = [scope.say("is_last_trip", index, step, stop), name, str(scope.notes["row"].get(into, row))]
+            name = scope.notes["homes"][into]
     return {"function": "dot_tf32" if op.attr("precision") else "dot", "m": into.tile.shape[0], "n": into.tile.shape[1], "k": _place(op.args[0]).shape[1],
-            "acc": scope.name(into), "acc_row": into.tile.strides[0], "a": _factor(op.args[0], scope), "b": _factor(op.args[1], scope),
-            "accumulate": accumulate, "inside": _inside(op, scope)}
+            "acc": name, "acc_row": row, "a": _factor(op.args[0], scope), "b": _factor(op.args[1], scope), "accumulate": accumulate,
+            "rest": [*_inside(op, scope, bool(ending)), *ending]}
 
 
-def _inside(op: Op, scope: Scope) -> str:
-    """How much of K lies inside, where both operands end with it: loads of zero padding whose spans along K are the same."""
-    spans = []
-    for v, axis in zip(op.args[:2], (1, 0), strict=True):
-        load = scope.notes["loads"].get(v)
-        if load is None or load.attr("pad", 0) != 0:
-            return ""
-        turned = scope.windows[v][1]  # type: ignore[index]
-        d = [d for d, c in enumerate(load.args[1:]) if isinstance(c, Span)][1 - axis if turned else axis]
-        span = load.args[1 + d]
-        if d in load.attr("inside", ()) or span.stop is not None:
-            return ""
-        spans.append((scope.dim(load.args[0].tensor.dims[d]), scope.atom(span.start), span.extent))
-    size, start, extent = spans[0]
-    return scope.say("inside_depth", extent, size, start) if spans[0] == spans[1] else ""
+def _inside(op: Op, scope: Scope, whole: bool) -> list[str]:
+    """How much of K, M and N there is from where the tiles begin; unless `whole`, without those at the end of which there is more than the tiles have."""
+    m, n, k = scope.notes["edges"].limits[op]
+    found = [end and scope.say("from_start", scope.dim(str(end.size)), scope.atom(end.start)) for end in (k, m, n)]
+    extents = (_place(op.args[0]).shape[1], *op.into[0].tile.shape)
+    texts = [text or str(extent) for text, extent in zip(found, extents, strict=True)]
+    return texts if whole else texts[:max((i + 1 for i, text in enumerate(found) if text), default=0)]
 
 
 def _factor(v: Operand, scope: Scope) -> str:

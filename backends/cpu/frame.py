@@ -12,6 +12,7 @@ from dslc.types import Space
 
 from ..common.arguments import coordinate, launcher_of, locals_of, member, member_names, needed, used, word
 from .describe import panel_bytes
+from .ends import Edges
 from .panels import Panels, panels
 from .sums import begun
 
@@ -25,10 +26,13 @@ def frame(kernel: Kernel, scope: Scope) -> dict[str, Any]:
     for space in Space:
         scope.bases.setdefault(space, need)
     outlets = {op.args[1]: op for op in walk(kernel.body) if op.name == "store" and op.attr("stream")}
-    # Places of streams that lie inside their tensors in any case.
-    unused = {v for op in walk(kernel.body) if op.attr("stream") and len(op.attr("inside", ())) == op.args[0].tensor.rank  # type: ignore[union-attr]
-              and not any(isinstance(c, Span) and c.stop is not None for c in op.args) for v in (op.into or op.args[1:2])}
-    scope.notes.update(panels=panels(kernel, scope), begun=begun(kernel), loads={}, row={}, outlets=outlets, homes={}, unused=unused, beside={},
+    sums, edges = begun(kernel), Edges(kernel)
+    summed = {v for op in sums if op.name == "full" for v in op.into}
+    # Places of streams and windows that lie inside their tensors in any case, or are used no further than those reach.
+    unused = {v for op in walk(kernel.body) if (op.attr("stream") or op.attr("window"))
+              and {*op.attr("inside", ()), *edges.covered.get(op, ())} == set(range(op.args[0].tensor.rank))  # type: ignore[union-attr]
+              and not any(isinstance(c, Span) and c.stop is not None for c in op.args) for v in (op.into or op.args[1:2]) if v not in summed}
+    scope.notes.update(panels=panels(kernel, scope, edges), begun=sums, edges=edges, row={}, outlets=outlets, homes={}, unused=unused, beside={},
                        results=list(dict.fromkeys(op.args[0] for op in outlets.values())))
     members = fields(kernel)
     names = member_names(members)
@@ -66,4 +70,4 @@ def _made(p: Panels, scope: Scope) -> dict[str, str]:
     kind, readers = scope.type(t.dtype), " * ".join(scope.atom(r) for r in p.readers)
     return {"name": p.name, "type": scope.say("panels_type", p.left, kind, p.tile[0]),
             "worth": scope.say("worth", p.left, kind, readers, p.others, strides[p.rows], strides[p.depth]),
-            "lay_out": scope.say("lay_out", p.name, p.tile, name, axes[p.rows], axes[p.depth], around)}
+            "lay_out": scope.say("lay_out", p.name, p.tile, "true" if p.padded else "false", name, axes[p.rows], axes[p.depth], around)}

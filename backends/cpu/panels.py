@@ -8,6 +8,7 @@ from typing import Any
 from dslc.ir import Kernel, Op, Operand, Span, Value, producers, used_values, walk
 from dslc.render import Scope
 
+from .ends import Edges
 from .windows import turned
 
 Role = tuple[bool, int, int]                                # left operand, axis of its rows (or columns), the other extent of the product
@@ -24,10 +25,11 @@ class Panels:
     depth: int
     tile: tuple[int, int]                                   # extents along rows and depth
     others: int                                             # columns that a tile of a left operand is multiplied by; rows, of a right one
+    padded: bool                                            # whether some product reads past the end of k
     readers: tuple[Operand, ...]                            # extents of the grid over which programs read the same elements
 
 
-def panels(kernel: Kernel, scope: Scope) -> dict[Op, Panels]:
+def panels(kernel: Kernel, scope: Scope, edges: Edges) -> dict[Op, Panels]:
     """The loads that can be read from panels.  Assumes `windows`; a load qualifies if it feeds products in one role only and its coordinates follow
     from the grid, dimensions and loops; what a loaded index selects is not worth laying out whole.
     """
@@ -49,10 +51,11 @@ def panels(kernel: Kernel, scope: Scope) -> dict[Op, Panels]:
         assert isinstance(tensor, Value)
         if not readers or not others:
             continue
-        key = (tensor, left, spans[axis], spans[1 - axis], shape[axis], shape[1 - axis], others)
+        padded = spans[1 - axis] not in edges.covered[op]
+        key = (tensor, left, spans[axis], spans[1 - axis], shape[axis], shape[1 - axis], others, padded)
         if key not in known:
             known[key] = Panels(scope.fresh(f"{scope.name(tensor)}_panels"), tensor, left, spans[axis], spans[1 - axis], (shape[axis], shape[1 - axis]),
-                                others, readers)
+                                others, padded, readers)
         found[op] = known[key]
     return found
 

@@ -17,7 +17,7 @@ def sums(kernel: Kernel) -> Kernel:
 def _moved(body: Body) -> Body:
     ops = [replace(op, bodies=tuple(_moved(b) for b in op.bodies)) if op.name in ("for", "while", "if") else op for op in body.ops]
     for zeros in [op for op in ops if _zeros(op)]:
-        found = _served(zeros, ops[ops.index(zeros) + 1:])
+        found = served(zeros, ops[ops.index(zeros) + 1:])
         if found:
             ops.remove(zeros)
             ops.insert(ops.index(found[zeros]), zeros)
@@ -32,8 +32,7 @@ def begun(kernel: Kernel) -> Begun:
     found: Begun = {}
     for body in (kernel.body, *(b for op in walk(kernel.body) for b in op.bodies)):
         for n, op in enumerate(body.ops):
-            if _zeros(op):
-                found |= _served(op, body.ops[n + 1:])
+            found |= served(op, body.ops[n + 1:])
     return found
 
 
@@ -42,7 +41,10 @@ def _zeros(op: Op) -> bool:
     return isinstance(value, Const) and value.value == 0 and not str(value.value).startswith("-")
 
 
-def _served(zeros: Op, after: Sequence[Op]) -> Begun:
+def served(zeros: Op, after: Sequence[Op]) -> Begun:
+    """What `begun` says of these zeros and their product, given the ops that follow; nothing if they are no such zeros."""
+    if not _zeros(zeros):
+        return {}
     (place,) = zeros.into
     loop = next((op for op in after if _touches(op, place)), None)
     if loop is None or loop.name != "for":

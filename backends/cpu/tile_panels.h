@@ -34,30 +34,33 @@ struct Axis {
     index_t size, stride;
 };
 
-// Blocks of rows (or columns), each of `strips` strips whose heights differ by at most one; every strip for all k.
-template <class A, int block, int strips> struct Panels {
+// Groups of rows (or columns), each of `strips` strips whose heights differ by at most one. k is cut into blocks, so that what a tile needs stands together.
+template <class A, int group, int strips> struct Panels {
     typedef typename DotOperand<A>::unit T;
+    static const int lanes = DotOperand<A>::lanes;
     T *data;                                                 // null if the launcher did not lay them out
-    index_t pitch, matrix, rows, depth;                      // units of k; units of a matrix; rows and elements of k, padded
+    index_t tile, units, matrix;                             // units of k in a tile and in all; units of a matrix
+    index_t rows, depth, reach;                              // rows, padded; elements of k; where a tile along k may end
 
     // A tile must not end amid a unit, whose other half would be the next tile's, but at the very end.
     template <int tile_rows, int tile_depth> bool holds(index_t row, index_t k) const {
-        const int lanes = DotOperand<A>::lanes;
-        return data && row >= 0 && row % block == 0 && row + tile_rows <= rows && k >= 0 && k % lanes == 0 && k + tile_depth <= depth &&
-               (tile_depth % lanes == 0 || k + tile_depth == depth);
+        return data && row >= 0 && row % group == 0 && row + tile_rows <= rows && k >= 0 && k % (lanes * tile) == 0 && k + tile_depth <= reach &&
+               (tile_depth % lanes == 0 || k + tile_depth >= depth);
     }
+    // A tile along k has the blocks that dot cuts it into, the last one too.
     Window<A> window(index_t number, index_t row, index_t k) const {
-        return {nullptr, 0, 0, data + number * matrix + row * pitch, pitch, k / DotOperand<A>::lanes};
+        const index_t first = k / lanes, n = least(units - first, tile), block = dot_cut((int)n);
+        return {nullptr, 0, 0, data + number * matrix + first * rows, row, block, n, rows * block};
     }
 };
 template <class A, int tile_rows> using LeftPanels = Panels<A, tile_rows, (tile_rows + dot_strip - 1) / dot_strip>;
 template <class B> using RightPanels = Panels<B, dot_vectors * DotWidth<typename DotOperand<B>::unit>::value, 1>;
 
-enum { panels_together = 16, panels_depth = 64 };            // blocks of columns that a program lays out side by side; elements of k at a time
+enum { panels_together = 16, panels_depth = 64 };            // groups of columns that a program lays out side by side; units of k at a time
 
-template <class A, int block, int strips> struct PanelsJob {
+template <class A, int group, int strips> struct PanelsJob {
     static const int lanes = DotOperand<A>::lanes, together = strips == 1 ? panels_together : 1;
-    Panels<A, block, strips> to;
+    Panels<A, group, strips> to;
     const A *from;
     Axis rows, k;
     const Axis *around;                                      // of the matrices, the last one fastest
@@ -68,35 +71,43 @@ template <class A, int block, int strips> struct PanelsJob {
         for (int d = axes - 1; d >= 0; number /= around[d].size, --d) offset += number % around[d].size * around[d].stride;
         return from + offset;
     }
-    // Elements first..first + panels_depth - 1 of k, as many as there are, of the strip that begins at `row`; the padding after the last.
-    template <int height> void strip(index_t number, const A *matrix, index_t row, index_t first) const {
-        typename DotOperand<A>::unit *out = to.data + number * to.matrix + row * to.pitch;
-        const index_t inside = most(least(rows.size - row, height), 0), n = inside > 0 ? most(least(k.size - first, panels_depth), 0) : 0;
-        if (n > 0)
-            dot_pack_panel<A, height>(out + first / lanes * height, matrix + row * rows.stride + first * k.stride, k.stride, rows.stride, (int)inside, (int)n);
-        const index_t begin = (first + n + lanes - 1) / lanes, end = least((first + panels_depth) / lanes, to.pitch);
-        if (begin < end) __builtin_memset(out + begin * height, 0, (size_t)((end - begin) * height) * sizeof *out);
+    // How many units from `unit` on are laid out at a time: no more than its block has.
+    int piece(index_t unit) const {
+        const index_t begin = unit / to.tile * to.tile, end = least(begin + to.tile, to.units);
+        return to.window(0, 0, begin * lanes).rest(unit - begin, (int)least(panels_depth, end - unit));
     }
-    // The s-th strip of the block at `row`.
-    void piece(index_t number, const A *matrix, index_t row, int s, index_t first) const {
-        const int height = block / strips, taller = block % strips;
+    // So many units of the strip that begins at `row`, zeros past the ends of the matrix.
+    template <int height> void strip(index_t number, const A *matrix, index_t row, index_t unit) const {
+        const index_t begin = unit / to.tile * to.tile;
+        const Window<A> tile = to.window(number, row, begin * lanes);
+        const int units = piece(unit);
+        typename DotOperand<A>::unit *out = to.data + (tile.strips(unit - begin) - to.data) + tile.from(unit - begin) * height;
+        const index_t first = unit * lanes, inside = most(least(rows.size - row, height), 0);
+        const index_t n = inside > 0 ? most(least(k.size - first, units * lanes), 0) : 0, whole = (n + lanes - 1) / lanes;
+        if (n > 0)
+            dot_pack_panel<A, height>(out, matrix + row * rows.stride + first * k.stride, k.stride, rows.stride, (int)inside, (int)n);
+        if (whole < units) __builtin_memset(out + whole * height, 0, (size_t)((units - whole) * height) * sizeof *out);
+    }
+    // The s-th strip of the group at `row`.
+    void strip_of(index_t number, const A *matrix, index_t row, int s, index_t unit) const {
+        const int height = group / strips, taller = group % strips;
         if constexpr (taller > 0)
-            if (s < taller) return strip<height + 1>(number, matrix, row + s * (height + 1), first);
-        strip<height>(number, matrix, row + taller + s * height, first);
+            if (s < taller) return strip<height + 1>(number, matrix, row + s * (height + 1), unit);
+        strip<height>(number, matrix, row + taller + s * height, unit);
     }
     static int32_t programs(const void *packed, int64_t first, int64_t last, void *) {
         const PanelsJob &job = *(const PanelsJob *)packed;
-        const index_t blocks = job.to.rows / block, groups = (blocks + together - 1) / together;
+        const index_t groups = job.to.rows / group, sets = (groups + together - 1) / together;
         for (int64_t program = first; program < last; ++program) {
-            const index_t number = program / strips / groups, b = program / strips % groups * together, end = least(b + together, blocks);
+            const index_t number = program / strips / sets, g = program / strips % sets * together, end = least(g + together, groups);
             const A *matrix = job.matrix(number);
             const int s = (int)(program % strips);
             if (job.rows.stride == 1)                        // neighbouring columns share cache lines and pages
-                for (index_t at = 0; at < job.to.depth; at += panels_depth)
-                    for (index_t c = b; c < end; ++c) job.piece(number, matrix, c * block, s, at);
+                for (index_t unit = 0; unit < job.to.units; unit += job.piece(unit))
+                    for (index_t c = g; c < end; ++c) job.strip_of(number, matrix, c * group, s, unit);
             else
-                for (index_t c = b; c < end; ++c)
-                    for (index_t at = 0; at < job.to.depth; at += panels_depth) job.piece(number, matrix, c * block, s, at);
+                for (index_t c = g; c < end; ++c)
+                    for (index_t unit = 0; unit < job.to.units; unit += job.piece(unit)) job.strip_of(number, matrix, c * group, s, unit);
         }
         return 0;
     }
@@ -111,23 +122,27 @@ template <class A> DSLC_FN bool worth_left(index_t readers, int others, index_t 
     return readers > 1 && (!DotOperand<A>::direct || !dot_in_place<A>(row_stride, k_stride) || readers * others >= 1024);
 }
 
-// Lays out the matrices (rows, k) of a tensor, so that tiles of tile_rows by tile_depth may overhang. Without memory it does nothing.
-template <int tile_rows, int tile_depth, class A, int block, int strips, int axes, class Run>
-void lay_out(Panels<A, block, strips> &to, Storage &storage, const A *from, Axis rows, Axis k, const Axis (&around)[axes], Run run, int32_t threads) {
-    const index_t step = tile_rows > block ? tile_rows : block;
+// Lays out the matrices (rows, k) of a tensor, so that tiles of tile_rows by tile_depth may overhang; along k only if they are `padded` there, else dot is
+// told where the matrix ends. Without memory it does nothing.
+template <int tile_rows, int tile_depth, bool padded, class A, int group, int strips, int axes, class Run>
+void lay_out(Panels<A, group, strips> &to, Storage &storage, const A *from, Axis rows, Axis k, const Axis (&around)[axes], Run run, int32_t threads) {
+    const index_t step = tile_rows > group ? tile_rows : group;
+    const int lanes = DotOperand<A>::lanes;
     to.rows = (rows.size + step - 1) / step * step;
-    to.rows = (to.rows + block - 1) / block * block;
-    to.depth = (k.size + tile_depth - 1) / tile_depth * tile_depth;
-    to.pitch = (to.depth + DotOperand<A>::lanes - 1) / DotOperand<A>::lanes;
-    to.matrix = to.rows * to.pitch;
+    to.rows = (to.rows + group - 1) / group * group;
+    to.depth = padded ? (k.size + tile_depth - 1) / tile_depth * tile_depth : k.size;
+    to.reach = padded ? to.depth : k.size + tile_depth - 1;
+    to.units = (to.depth + lanes - 1) / lanes;
+    to.tile = (tile_depth + lanes - 1) / lanes;
+    to.matrix = to.rows * to.units;
     index_t matrices = 1;
     for (const Axis &a : around) matrices *= a.size;
     const double wanted = (double)matrices * (double)to.matrix * sizeof *to.data;       // may exceed what an integer holds
     if (wanted > panels_most_bytes) return;
-    if (!(to.data = (typename Panels<A, block, strips>::T *)storage.allocate((size_t)wanted))) return;
-    const PanelsJob<A, block, strips> job = {to, from, rows, k, around, axes};
-    const index_t blocks = to.rows / block, together = job.together;
-    const int64_t count = matrices * ((blocks + together - 1) / together) * strips;
+    if (!(to.data = (typename Panels<A, group, strips>::T *)storage.allocate((size_t)wanted))) return;
+    const PanelsJob<A, group, strips> job = {to, from, rows, k, around, axes};
+    const index_t groups = to.rows / group, together = job.together;
+    const int64_t count = matrices * ((groups + together - 1) / together) * strips;
     if (run)
         run(job.programs, &job, count, 0, threads);
     else

@@ -8,6 +8,8 @@ from dslc.ir import Body, Const, Kernel, Op, Span, Value, used_values, walk
 from dslc.ops.structure import REDUCTIONS
 from dslc.runtime.abi import written
 
+from .sums import served
+
 ELEMENTWISE = ("map", *REDUCTIONS)
 MEMORY = ("load", "store", "atomic_add", "atomic_min", "atomic_max")
 
@@ -15,7 +17,7 @@ MEMORY = ("load", "store", "atomic_add", "atomic_min", "atomic_max")
 def windows(kernel: Kernel) -> Kernel:
     """Assumes the placed form.  Then holds: a load of two spans and any points, of an unpacked tensor that the kernel never writes, whose
     place is read by `dot` alone, as it is or transposed, carries `window=True`; one of whole rows that maps and reductions alone read carries `stream=True`,
-    and so does a store of whole rows whose tile one map computes for it alone.
+    and so does a store of whole rows whose tile one map, or zeros and a loop of products, compute for it alone.
 
     Each is a pointer with the tensor's strides when every element is inside, and goes through the padded place otherwise: decided at run time, so
     that ragged edges cost nothing elsewhere.
@@ -67,19 +69,24 @@ class _Windows:
         return all(o.name in ELEMENTWISE or (o.name == "view" and one and self.streamed(o.result, one)) for o in self.readers.get(v, []))
 
     def computed_for(self, store: Op, before: tuple[Op, ...]) -> bool:
-        """Whether one map of the ops before computes the whole tile for this store, which could as well stand there."""
+        """Whether one map or sum among the ops before computes the whole tile for this store, which could as well stand there."""
         tensor, tile, coordinates = store.args[0], store.args[1], store.args[2:]
         assert isinstance(tensor, Value)
-        if not isinstance(tile, Value) or tensor.tensor.packing is not None or not whole_rows(coordinates, tensor, tile) or self.readers[tile] != [store]:
+        if not isinstance(tile, Value) or tensor.tensor.packing is not None or not whole_rows(coordinates, tensor, tile):
             return False
-        makers = self.writers.get(tile, [])
-        if len(makers) != 1 or makers[0].name != "map" or makers[0] not in before:
+        first, *products = self.writers.get(tile) or [store]
+        if first not in before or self.readers[tile] != [*products, store] or tile.tile.dtype is not tensor.tensor.dtype:
             return False
-        since = before[before.index(makers[0]) + 1:]
+        since, loop = before[before.index(first) + 1:], None
+        if products:
+            loop = served(first, since).get(products[0])
+        if (first.name != "map" or products) and loop is None:
+            return False
         starts = [x for c in coordinates for x in ((c.start, c.stop) if isinstance(c, Span) else (c,)) if isinstance(x, Value)]
-        return not any(o.bodies and o.name not in ELEMENTWISE for o in since) \
-            and not any(o.name in MEMORY and o.args[0] is tensor and not (o.name == "store" and apart(o.args[2:], coordinates)) for o in since) \
-            and all(self.at.get(v, -1) < self.place_in_text[makers[0]] for v in starts) and tensor not in used_values(makers[0])
+        return not any(o.bodies and o.name not in ELEMENTWISE and o is not loop for o in since) \
+            and not any(o.name in MEMORY and o.args[0] is tensor and not (o.name == "store" and apart(o.args[2:], coordinates))
+                        for o in walk(Body((), since))) \
+            and all(self.at.get(v, -1) < self.place_in_text[first] for v in starts) and tensor not in used_values(first)
 
 
 def whole_rows(coordinates: tuple[object, ...], tensor: Value, place: Value) -> bool:

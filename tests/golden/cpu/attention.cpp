@@ -120,6 +120,7 @@ int32_t programs(const void *packed, int64_t first, int64_t last, void *memory) 
         online_softmax_top[e0] = online_softmax_top2;
         online_softmax_safe[e0] = online_softmax_safe2;
       }
+      // attention.py:17: p = tile.exp2(s - safe[:, None])
       f32 *const online_softmax_p = at<f32>(scratch, 100864);  // 128 x 64
       for (index_t e0 = 0; e0 < 128; ++e0) {
         DSLC_VECTOR for (index_t e1 = 0; e1 < 64; ++e1) {
@@ -218,6 +219,7 @@ int32_t programs(const void *packed, int64_t first, int64_t last, void *memory) 
         online_softmax_top3[e0] = online_softmax_top4;
         online_softmax_safe3[e0] = online_softmax_safe4;
       }
+      // attention.py:17: p = tile.exp2(s - safe[:, None])
       f32 *const online_softmax_p2 = at<f32>(scratch, 100864);  // 128 x 64
       for (index_t e0 = 0; e0 < 128; ++e0) {
         DSLC_VECTOR for (index_t e1 = 0; e1 < 64; ++e1) {
@@ -257,7 +259,7 @@ int32_t programs(const void *packed, int64_t first, int64_t last, void *memory) 
           acc2[e0 * 64 + e1] = acc2[e0 * 64 + e1] * online_softmax_factor3[e0];
         }
       }
-      dot<128, 64, 64>(acc2, 64, Window<bf16>{cast3, 64, 1}, v_tile2_window, true, panels);
+      dot<128, 64, 64>(acc2, 64, Window<bf16>{cast3, 64, 1}, v_tile2_window, true, panels, 64, SQ - mul);
       // attention.py:46: for j in tile.range(first, last, BN):
       DSLC_VECTOR for (index_t e0 = 0; e0 < 128; ++e0) {
         m2[e0] = online_softmax_top3[e0];
@@ -277,6 +279,7 @@ int32_t programs(const void *packed, int64_t first, int64_t last, void *memory) 
       where[e0] = where2;
       z_at[e0] = z2;
     }
+    // attention.py:57: tile.store(o, (b, (i * BM, BM), h, (0, DV)), out)
     bf16 *const cast4 = at<bf16>(scratch, 67584);  // 128 x 64
     bf16 *cast4_at = cast4;
     index_t cast4_row = 64;
@@ -326,11 +329,11 @@ extern "C" __attribute__((visibility("default"))) int32_t launch_attention(const
   static void *k_panels_kept;
   Storage k_panels_storage = {&k_panels_kept};
   if (worth_right<bf16>(floor_div<index_t>(SQ + 127, 128), 128))
-    lay_out<64, 64>(shared.k_panels, k_panels_storage, k, {SK, k_stride[1]}, {64, 1}, {{B, k_stride[0]}, {G, k_stride[2]}}, run, threads);
+    lay_out<64, 64, true>(shared.k_panels, k_panels_storage, k, {SK, k_stride[1]}, {64, 1}, {{B, k_stride[0]}, {G, k_stride[2]}}, run, threads);
   static void *v_panels_kept;
   Storage v_panels_storage = {&v_panels_kept};
   if (worth_right<bf16>(floor_div<index_t>(SQ + 127, 128), 128))
-    lay_out<64, 64>(shared.v_panels, v_panels_storage, v, {64, 1}, {SK, v_stride[1]}, {{B, v_stride[0]}, {G, v_stride[2]}}, run, threads);
+    lay_out<64, 64, true>(shared.v_panels, v_panels_storage, v, {64, 1}, {SK, v_stride[1]}, {{B, v_stride[0]}, {G, v_stride[2]}}, run, threads);
   int32_t status = 1000;
   if (run) {
     status = run(programs, &shared, count, bytes, threads);

@@ -55,31 +55,15 @@ int32_t programs(const void *packed, int64_t first, int64_t last, void *memory) 
     // gemm.py:38: for k in tile.range(0, K, BK):
     for (index_t k = 0; k < K; k += 64) {
       // gemm.py:39: acc = tile.dot(tile.load(a, (n, rows, (k, BK))), tile.load(b, (n, (k, BK), cols)), acc)
-      f16 *const a_tile = at<f16>(scratch, 98304);  // 128 x 64
-      Window<f16> a_tile_window = {a_tile, 64, 1};
+      Window<f16> a_tile_window = {a + n * a_stride[0] + rows * a_stride[1] + k, a_stride[1], 1};
       if (a_panels.holds<128, 64>(rows, k)) {
         a_tile_window = a_panels.window(n, rows, k);
-      } else if (spans(rows, 128, M) && spans(k, 64, K)) {
-        a_tile_window = {a + n * a_stride[0] + rows * a_stride[1] + k, a_stride[1], 1};
-      } else {
-        for (index_t e0 = 0; e0 < 128; ++e0) {
-          const index_t a_1 = rows + e0;
-          load_row<64>(a_tile + e0 * 64, a, n * a_stride[0] + a_1 * a_stride[1] + k, 1, within(a_1, M), k, K, cast<f16>(0.0f));
-        }
       }
-      f16 *const b_tile = at<f16>(scratch, 114688);  // 64 x 128
-      Window<f16> b_tile_window = {b_tile, 128, 1};
+      Window<f16> b_tile_window = {b + n * b_stride[0] + k * b_stride[1] + cols, b_stride[1], 1};
       if (b_panels.holds<128, 64>(cols, k)) {
         b_tile_window = b_panels.window(n, cols, k);
-      } else if (spans(k, 64, K) && spans(cols, 128, N)) {
-        b_tile_window = {b + n * b_stride[0] + k * b_stride[1] + cols, b_stride[1], 1};
-      } else {
-        for (index_t e0 = 0; e0 < 64; ++e0) {
-          const index_t b_1 = k + e0;
-          load_row<128>(b_tile + e0 * 128, b, n * b_stride[0] + b_1 * b_stride[1] + cols, 1, within(b_1, K), cols, N, cast<f16>(0.0f));
-        }
       }
-      dot<128, 128, 64>(acc, 128, a_tile_window, b_tile_window, k > 0, panels, most(least(K - k, 64), 1));
+      dot<128, 128, 64>(acc, 128, a_tile_window, b_tile_window, k > 0, panels, K - k, M - rows, N - cols);
     }
     // gemm.py:40: tile.store(c, (n, rows, cols), epilogue(acc, bias, rows, cols))
     f16 *const cast2 = at<f16>(scratch, 65536);  // 128 x 128
@@ -126,11 +110,11 @@ extern "C" __attribute__((visibility("default"))) int32_t launch_gemm(const gemm
   static void *a_panels_kept;
   Storage a_panels_storage = {&a_panels_kept};
   if (worth_left<f16>(floor_div<index_t>(N + 127, 128), 128, a_stride[1], 1))
-    lay_out<128, 64>(shared.a_panels, a_panels_storage, a, {M, a_stride[1]}, {K, 1}, {{B, a_stride[0]}}, run, threads);
+    lay_out<128, 64, false>(shared.a_panels, a_panels_storage, a, {M, a_stride[1]}, {K, 1}, {{B, a_stride[0]}}, run, threads);
   static void *b_panels_kept;
   Storage b_panels_storage = {&b_panels_kept};
   if (worth_right<f16>(floor_div<index_t>(M + 127, 128), 128))
-    lay_out<128, 64>(shared.b_panels, b_panels_storage, b, {N, 1}, {K, b_stride[1]}, {{B, b_stride[0]}}, run, threads);
+    lay_out<128, 64, false>(shared.b_panels, b_panels_storage, b, {N, 1}, {K, b_stride[1]}, {{B, b_stride[0]}}, run, threads);
   int32_t status = 1000;
   if (run) {
     status = run(programs, &shared, count, bytes, threads);

@@ -67,6 +67,7 @@ int32_t programs(const void *packed, int64_t first, int64_t last, void *memory) 
       DSLC_VECTOR for (index_t e0 = 0; e0 < 4; ++e0) {
         top[e0] = maximum<f32>(m[e0], max[e0]);
       }
+      // rows.py:17: l = l * tile.exp(m - top) + tile.sum(tile.exp(s - top[:, None]), 1)
       f32 *const sum = at<f32>(scratch, 128);  // 4
       for (index_t e0 = 0; e0 < 4; ++e0) {
         sum[e0] = reduce_sum<f32, 1024>([&](index_t e) { return exp_(s[e0 * 1024 + e] - top[e0]); });

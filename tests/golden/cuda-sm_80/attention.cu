@@ -129,6 +129,7 @@ KERNEL(256, 1) void attention_programs(PARAMETER attention_launch launched) {
       const f32 online_softmax_top2 = online_softmax_top[e0];
       online_softmax_safe[e0] = select<f32>(online_softmax_top2 == (-__builtin_inff()), 0.0f, online_softmax_top2);
     }
+    // attention.py:17: p = tile.exp2(s - safe[:, None])
     f32 online_softmax_p[32];  // of 128 x 64
     #pragma unroll
     for (i32 e0 = 0; e0 < 8; ++e0) {
@@ -260,6 +261,7 @@ KERNEL(256, 1) void attention_programs(PARAMETER attention_launch launched) {
       const f32 online_softmax_top4 = online_softmax_top3[e0];
       online_softmax_safe2[e0] = select<f32>(online_softmax_top4 == (-__builtin_inff()), 0.0f, online_softmax_top4);
     }
+    // attention.py:17: p = tile.exp2(s - safe[:, None])
     f32 online_softmax_p2[32];  // of 128 x 64
     #pragma unroll
     for (i32 e0 = 0; e0 < 8; ++e0) {
@@ -323,6 +325,7 @@ KERNEL(256, 1) void attention_programs(PARAMETER attention_launch launched) {
     const f32 l4 = l2[e0];
     z[e0] = select<f32>(l4 == 0.0f, -__builtin_inff(), (m2[e0] + log2_(l4)) * 0.6931472f);
   }
+  // attention.py:57: tile.store(o, (b, (i * BM, BM), h, (0, DV)), out)
   bf16 cast4[32];  // of 128 x 64
   #pragma unroll
   for (i32 e0 = 0; e0 < 8; ++e0) {
