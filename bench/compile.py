@@ -1,6 +1,7 @@
-"""How long dslc takes: to import, to write source, for the first call of a kernel, and for a later process that finds it in the cache.
+"""How long dslc takes: to import, to write source, for the first call of a kernel, and for a later process that finds it in the cache; or each compiler for
+each kernel of the library.
 
-    python bench/compile.py [--json] [--repeat N]
+    python bench/compile.py [--json] [--repeat N] [--kernels [NAME ..]]
 
 Every figure of a process is the median of several fresh processes; caches are folders of this run.  OPENBLAS_* variables are removed, so that
 NumPy starts as it does for a user.
@@ -13,11 +14,28 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
+from time import perf_counter
 from typing import Any
 
+from dslc.backend import backend_of
+from dslc.backends.common.toolchain import Compiler, all_compilers, compile
+from dslc.backends.cpu.library import HEADERS
+from dslc.runtime.library import library
+from dslc.runtime.lowering import render
+from dslc.runtime.trial import lowered_for, setup
+
 GOALS = {"import dslc": 0.25, "source of gemm": 0.05, "source of attention": 0.15, "first call of gemm": 1.0, "second process": 0.06}
+
+OF_A_KERNEL = 1.0           # seconds that a compiler may take for one
+# Beside each kernel as its example has it: what is compiled for other types and sizes that the benchmarks have.
+VARIANTS: dict[str, tuple[tuple[dict[str, Any], dict[str, int]], ...]] = {
+    "gemm": (({"T": "bf16", "U": "bf16"}, {}), *(({"T": "f32", "U": "f32"}, {"M": m, "N": 4096, "K": 4096}) for m in (4096, 1))),
+    "attention": (({"T": "bf16", "causal": True}, {"D": 128, "DV": 128}), ({"T": "f32", "causal": True}, {"D": 128, "DV": 128})),
+    "softmax": (({}, {"N": 4096}), ({"T": "bf16"}, {"N": 4096})), "layernorm": (({}, {"N": 4096}), ({"T": "bf16"}, {"N": 4096})),
+    "rmsnorm": (({}, {"N": 4096}), ({"T": "bf16"}, {"N": 4096})), "hadamard_rows": tuple(({}, {"D": d}) for d in (256, 4096, 16384))}
 
 _IMPORT = """
 import time; start = time.perf_counter()
@@ -102,6 +120,41 @@ def measure(repeat: int) -> dict[str, Any]:
     return {what: {"median_s": median(v), "min_s": min(v), "max_s": max(v), "runs": len(v)} for what, v in rows.items()}
 
 
+def written(names: list[str]) -> Iterator[tuple[str, dict[str, str]]]:
+    """Kernels of the library, those of these names or all, as source files by name, with what each is specialised for in words."""
+    for name, kernel in library().items():
+        for settings, sizes in (({}, {}), *VARIANTS.get(name, ())) if name in names or not names else ():
+            *_, placed = lowered_for(kernel, setup(kernel, settings, sizes), "cpu")
+            words = " ".join(f"{k}={v}" for k, v in (settings | sizes).items())
+            yield f"{name} {words}".strip(), render(backend_of("cpu"), placed).files
+
+
+def seconds(compiler: Compiler, files: dict[str, str], repeat: int) -> tuple[float, float]:
+    """Of one compilation, the least that passed and the least that processors were busy; a comment of its own, since zig keeps what it has compiled."""
+    passed, busy = [], []
+    for n in range(repeat):
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            for h in HEADERS:
+                (folder / h.name).write_text(h.read_text())
+            for file, text in files.items():
+                (folder / file).write_text(f"{text}\n// {name} {n}\n")
+            (source,) = folder.glob("*.cpp")
+            start, before = perf_counter(), os.times()
+            compile(compiler, [source], folder / "kernel.so")
+            after = os.times()
+            passed.append(perf_counter() - start)
+            busy.append(after.children_user + after.children_system - before.children_user - before.children_system)
+    return min(passed), min(busy)
+
+
+def each_kernel(names: list[str], repeat: int) -> list[dict[str, Any]]:
+    """Rows {"kernel", "compiler", "seconds", "busy_s"}; seconds that pass are those of a user, busy ones say more on a machine that is not idle."""
+    found = all_compilers()
+    return [dict(zip(("kernel", "compiler", "seconds", "busy_s"), (what, c.name, *seconds(c, files, repeat)), strict=True))
+            for what, files in written(names) for c in found]
+
+
 def goal(what: str) -> float | None:
     return next((g for name, g in GOALS.items() if what.startswith(name) and "bf16" not in what), None)
 
@@ -110,7 +163,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--repeat", type=int, default=9)
+    parser.add_argument("--kernels", nargs="*", metavar="NAME", help="what compilers take for each kernel of the library, or for these")
     arguments = parser.parse_args()
+    if arguments.kernels is not None:
+        compiled = each_kernel(arguments.kernels, arguments.repeat)
+        for row in compiled:
+            missed = "" if row["seconds"] <= OF_A_KERNEL else f"  goal {1e3 * OF_A_KERNEL:.0f}: MISSED"
+            text = f"{row['kernel']:50}  {row['compiler']:8}  {1e3 * row['seconds']:6.0f} ms, busy {1e3 * row['busy_s']:6.0f}{missed}"
+            print(json.dumps(row) if arguments.json else text)
+        return 0
     rows = measure(arguments.repeat)
     load = os.getloadavg()[0]
     if arguments.json:

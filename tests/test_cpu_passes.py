@@ -10,7 +10,8 @@ from dslc import const, tile, tile_kernel
 from dslc.backends.common.toolchain import candidates
 from dslc.kernels.gemm import gemm, product
 from dslc.kernels.kmeans import assign
-from dslc.kernels.rows import rmsnorm
+from dslc.kernels.rows import layernorm, rmsnorm, softmax
+from dslc.kernels.stream import copy, triad
 from dslc.runtime.trial import judge
 
 pytestmark = pytest.mark.skipif(not any(candidates()), reason="no C++ compiler")
@@ -105,6 +106,90 @@ def test_rows_of_a_norm_are_read_once_each() -> None:
     source = rmsnorm.source("cpu", T="f32", N=1024)
     assert "const f32 *const w_tile_at = w;" in source, "all of it is inside: no copy, no place"
     assert source.count("load_row") == source.count("store_row") == 1, "at an edge only"
+
+
+def test_a_row_that_is_one_tile_takes_exponentials_once() -> None:
+    text = softmax.source("cpu", T="f32", BN=64)
+    once, loops = text.split("if ((N > 0) & (N <= 64)) {")[1].split("} else {\n      // rows.py")
+    assert once.count("exp_(") == 2 and loops.count("exp_(") == 3, "one for each element, and one to carry the sum over"
+    assert once.count("load_row<") == 1 and "for (index_t j" not in once, "what the second loop would load is there"
+
+
+@pytest.mark.parametrize("n", [1, 5, 63, 64, 65, 128, 130])
+def test_softmax_of_one_trip_and_of_more(n: int) -> None:
+    x, y = normal(7, n), np.full((8, n), 3, np.float32)
+    softmax(x, y[:7], 2.0, BN=64)
+    s = x.astype(np.float64) * 2
+    p = np.exp(s - s.max(1, keepdims=True))
+    want = p / p.sum(1, keepdims=True)
+    assert np.all(np.abs(y[:7] - want) <= (2.0 ** -18 + 2.0 ** -21 * np.abs(s).max()) * want)
+    assert np.all(y[7] == 3)
+
+
+@tile_kernel
+def two_loops(x: "f32[M, N]", y: "f32[M, N]", z: "f32[M, N]", *, BN: const = 32):
+    """The second loop reads what the first stored, and pads with what counts: no load may stand for another."""
+    i = tile.grid(M)
+    most = tile.full((1,), 0.0, tile.f32)
+    for j in tile.range(0, N, BN):
+        e = tile.exp(tile.load(x, ((i, 1), (j, BN)), pad=1.0))
+        most = most + tile.sum(e, 1)
+        tile.store(y, ((i, 1), (j, BN)), e)
+    for j in tile.range(0, N, BN):
+        e = tile.exp(tile.load(x, ((i, 1), (j, BN)), pad=2.0))
+        tile.store(z, ((i, 1), (j, BN)), tile.load(y, ((i, 1), (j, BN))) + tile.sum(e, 1)[:, None] + most[:, None])
+
+
+@pytest.mark.parametrize("n", [3, 32, 33])
+def test_paddings_that_count_stay(n: int) -> None:
+    x, y, z = normal(2, n), np.empty((2, n), np.float32), np.empty((2, n), np.float32)
+    assert "(N > 0) & (N <= 32)" in two_loops.source("cpu", T="f32")
+    two_loops(x, y, z)
+    e, tail = np.exp(x.astype(np.float64)), -n % 32
+    first = e.sum(1) + tail * np.e
+    last = e[:, n // 33 * 32:].sum(1) + tail * np.e ** 2
+    np.testing.assert_allclose(y, e, rtol=2.0 ** -19)
+    want = e + first[:, None] + last[:, None]
+    if n > 32:
+        want[:, :32] = (e + first[:, None])[:, :32] + e[:, :32].sum(1)[:, None]
+    np.testing.assert_allclose(z, want, rtol=2.0 ** -18)
+
+
+def test_what_is_cheap_is_computed_where_it_is_used() -> None:
+    source = layernorm.source("cpu", T="bf16", N=1024)
+    assert source.count("widen(x_tile_at") == 3
+    assert not re.search(r"f32 \*const \w+ = .*// 4 x 1024", source), "no row of f32 is kept"
+
+
+@pytest.mark.parametrize("n", [(1 << 20) * 9 + 5, 1 << 14, 700, 1])
+@pytest.mark.parametrize("start", [0, 1, 3])
+def test_rows_move_from_tensor_to_tensor(n: int, start: int) -> None:
+    """The longest of 75 MB, which most processors' last caches are too small for."""
+    assert "write_row<16384>" in copy.source("cpu", T="f64") and copy.source("cpu", T="f64").count("store_row") == 1
+    a, c = RANDOM.standard_normal(n + start)[start:], np.full(n + start + 1, 7.0)
+    copy(a, c[start:-1])
+    np.testing.assert_array_equal(c[start:-1], a)
+    assert c[-1] == 7 and np.all(c[:start] == 7)
+    b = a[::-1]                                              # not contiguous
+    copy(b, c[start:-1])
+    np.testing.assert_array_equal(c[start:-1], b)
+    triad(a, a + 1, c[start:-1], 3.0)
+    np.testing.assert_array_equal(c[start:-1], a + 3.0 * (a + 1))
+    assert c[-1] == 7 and np.all(c[:start] == 7)
+
+
+@tile_kernel
+def one_element(x: "f32[M, N]", y: "f32[M, N]", *, N: const, BM: const = 1):
+    i = tile.grid(tile.cdiv(M, BM))
+    h = tile.load(x, ((i * BM, BM), (0, N)))
+    tile.store(y, ((i * BM, BM), (0, N)), tile.exp(h - tile.max(h, 1)[:, None]))
+
+
+def test_places_of_one_element_are_variables() -> None:
+    x, y = normal(3, 96), np.empty((3, 96), np.float32)
+    assert re.search(r"f32 max\[1\] = {};", one_element.source("cpu", x, y))
+    one_element(x, y)
+    np.testing.assert_allclose(y, np.exp(x - x.max(1)[:, None].astype(np.float64)), rtol=2.0 ** -18)
 
 
 @pytest.mark.parametrize("shape", [(300, 515, 270), (257, 33, 300), (520, 1, 17)])

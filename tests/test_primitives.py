@@ -97,6 +97,10 @@ static int32_t run(int32_t (*body)(const void *, int64_t, int64_t, void *), cons
 """
 
 
+# Rows that are shorter than a line, than a strip, than a strip and its ends, and longer.
+ROWS = [(kind, n) for kind in ("u8", "bf16", "f32", "f64") for n in (5, 64, 300, 1031)]
+
+
 def from_panels(kind, shape):
     """The same product of the second of two matrices that a launcher has laid out; m, n, k are what there is of a tile."""
     (a, b, c), (m, n, k) = OPERANDS[kind], shape
@@ -131,7 +135,12 @@ def sources():
                     f"{call}<{sizes}>(acc, acc_row, Window<{a}>{{a, a_row, a_col}}, Window<{b}>{{b, b_row, b_col}}, accumulate != 0, scratch); }}")
         if (kind, shape) in PANELS:
             dots.append(from_panels(kind, shape))
-    return {"elementwise": "\n".join(elementwise), "dots": "\n".join(dots)}
+    rows = ['#include "tile_memory.h"']
+    for kind, n in ROWS:
+        rows.append(f'extern "C" void row_{kind}_{n}({kind} *to, const {kind} *from, int past) {{ '
+                    f"write_row<{n}>(to, past != 0, [&]({kind} &element, index_t e) {{ element = from[e]; }}); past_fence(); }}")
+        rows.append(f'extern "C" int past_{kind}_{n}(i64 elements) {{ return past_caches<{kind}>(elements); }}')
+    return {"elementwise": "\n".join(elementwise), "dots": "\n".join(dots), "rows": "\n".join(rows)}
 
 
 THREAD_BODIES = r"""
@@ -604,3 +613,24 @@ def test_fork(count):
         os._exit(0 if status == 0 and np.all(counts == 1) else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert count(1000)[0] == 0
+
+
+@pytest.mark.parametrize(("kind", "n"), ROWS)
+def test_rows_past_the_caches(built, kind, n):
+    """Wherever a row begins, inside an element too, each of its bytes is written and no other."""
+    ffi = FFI()
+    ffi.cdef(f"void row_{kind}_{n}(void *, const void *, int); int past_{kind}_{n}(int64_t);")
+    library = ffi.dlopen(str(built / "rows.so"))
+    size = n * {"u8": 1, "bf16": 2, "f32": 4, "f64": 8}[kind]
+    source = np.random.default_rng(n).integers(0, 256, size, np.uint8)
+    room = np.empty(size + 256, np.uint8)
+    for start in range(66):
+        at = -room.ctypes.data % 64 + start
+        for past in (0, 1):
+            room[:] = 7
+            getattr(library, f"row_{kind}_{n}")(ffi.cast("void *", room.ctypes.data + at), ffi.cast("void *", source.ctypes.data), past)
+            want = np.full_like(room, 7)
+            want[at:at + size] = source
+            np.testing.assert_array_equal(room, want)
+    pays = getattr(library, f"past_{kind}_{n}")
+    assert not pays(1 << 16) and [pays(1 << p) for p in range(40)] == sorted(pays(1 << p) for p in range(40)), "from some size on"

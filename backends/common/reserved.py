@@ -24,7 +24,7 @@ absolute at_most bf16_from bitcast bits_of cast Cast cast_saturate CastSaturate 
 f32_of f64_of f8e4m3_from f8e5m2_from field floor_div floor_mod fma_ get_field i4_from_bits int_saturate IntegerRange least less_multiples_of_ln2 log2_ log_
 log_of_mantissa logarithm_domain madd maximum minimum most narrow_maximum narrow_minimum narrowed negate polynomial popcount popcount_32 put_field
 random_bits rotate_left round_away round_bias_f32 round_bias_f64 round_down round_rne round_rtz round_to_odd round_up rsqrt_ scaled select shift_left
-shift_right sigmoid_ sigmoid_of sin_ sin_shifted spans split_exponent sqrt_ tanh_ to_int to_int_range Unsigned whole_words widen within """.split())
+shift_right sigmoid_ sigmoid_of sin_ sin_shifted spans split_exponent sqrt_ tanh_ to_int to_int_range unless Unsigned whole_words widen within """.split())
 
 # Machines of many threads: the words of their skeletons, tile_workers.h, the vocabulary that device and emulator have in common, the emulator's own.
 WORKERS = frozenset("""

@@ -60,6 +60,9 @@ DSLC_FN f32 at_most(f32 x, f32 most) {
     return f32_of(bits < limit ? bits : limit);
 }
 
+// x, or 0 if `zero`, by a mask: as a choice, g++ 12 finds that what is computed from a 0 does not vary, moves it out of the loop, and is left with a branch.
+DSLC_FN f32 unless(bool zero, f32 x) { return f32_of(bits_of(x) & ((u32)zero - 1)); }
+
 // ---------------------------------------------------------------- exp2, exp
 // x = n + f, |f| <= 1/2: 2^x = 2^n (1 + f ln2 + f^2 q(f)). q: degree 3, fit 2^-23.2 relative to 2^f.
 // Above 129 the result is infinity, which 129 gives too. Measured 2^-22.5 relative.
@@ -78,17 +81,17 @@ DSLC_FN f32 exp2_(f32 x) {
     f32 biased = at_most(x + round_bias_f32, round_bias_f32 + 129.0f), f = x - (biased - round_bias_f32);
     f32 q = polynomial(f, 0x1.ebf9fp-3f, 0x1.c6b3bp-5f, 0x1.3cdb6cp-7f, 0x1.5ca816p-10f);
     f32 power = scaled(madd(f, madd(f, q, 0x1.62e43p-1f), 1.0f), biased);
-    return x < -151.0f ? 0.0f : power;
+    return unless(x < -151.0f, power);
 }
 
-// e^r for r = x - n ln2, |r| <= ln2 / 2, as 1 + r + r^2 q(r). q: degree 3, fit 2^-23.2 relative to e^r.
-// ln2 in two parts: the first has 10 bits, so n times it is exact. Measured 2^-22.4 relative.
+// e^r for r = x - n ln2, |r| <= ln2 / 2, as 1 + r + r^2 q(r). q: degree 3, fit 2^-23.2 relative to e^r; by halves, which takes a third off the chain.
+// ln2 in two parts: the first has 10 bits, so n times it is exact. Measured 2^-22.1 relative.
 DSLC_FN f32 exp_(f32 x) {
     f32 biased = at_most(madd(x, 0x1.715476p+0f, round_bias_f32), round_bias_f32 + 129.0f), n = biased - round_bias_f32;
-    f32 r = madd(n, 0x1.bd0106p-13f, madd(n, -0x1.63p-1f, x));
-    f32 q = polynomial(r, 0x1.fffdfcp-2f, 0x1.5557bp-3f, 0x1.5729fap-5f, 0x1.106224p-7f);
-    f32 power = scaled(madd(r, madd(r, q, 1.0f), 1.0f), biased);
-    return x < -105.0f ? 0.0f : power;
+    f32 r = madd(n, 0x1.bd0106p-13f, madd(n, -0x1.63p-1f, x)), square = r * r;
+    f32 q = madd(square, madd(r, 0x1.106224p-7f, 0x1.5729fap-5f), madd(r, 0x1.5557bp-3f, 0x1.fffdfcp-2f));
+    f32 power = scaled(madd(square, q, r + 1.0f), biased);
+    return unless(x < -105.0f, power);
 }
 #endif
 

@@ -1,7 +1,7 @@
 """What the macros of tile ops are given: loops, operand expressions, sizes.  Every decision is here, every word of C++ in ops.j2."""
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import prod
 from typing import Any
@@ -13,9 +13,10 @@ from dslc.types import TileType, broadcast_shapes
 from ..common.conversion import cast, unsigned
 from .access import atomic, load, outlet, store
 from .interleave import LANES, turns
-from .nests import AXIS_NAME, LANE_NAME, block, element, nest, spread, term
+from .nests import AXIS_NAME, ELEMENT_NAME, LANE_NAME, Nest, block, element, nest, spread, term
 
 Context = dict[str, Any]
+LEAST_PAST = 2048   # bytes of a row below which its ends, which are written as usual, would be a large part of it
 
 
 def describe(op: Op, scope: Scope) -> Context:
@@ -46,7 +47,7 @@ def _alloc(op: Op, scope: Scope) -> Context:
     assert t.place is not None
     offset = None if not t.shape else scope.bases[t.place.space] + (t.place.offset or 0)
     return {"type": scope.type(t.dtype), "name": scope.name(op.result), "offset": offset, "shape": " x ".join(map(str, t.shape)) or "scalar",
-            "needed": op.result not in scope.notes["unused"]}
+            "needed": op.result not in scope.notes["unused"], "single": op.result in scope.notes["single"]}
 
 
 def _view(op: Op, scope: Scope) -> Context:
@@ -112,15 +113,46 @@ def _map(op: Op, scope: Scope) -> Context:
     taken = {m: b for b in blocks for m in b.members}
     texts = [taken[m].element(m, LANE_NAME) if m in taken else element(scope.name(v), [*n.terms(s), *([LANE_NAME] if blocks and s[n.groups[-1][-1]] else [])])
              for m, (v, s) in enumerate(zip(places, steps, strict=True))]
+    lets = [] if blocks else _still(inputs, strides, texts, n, scope)
     lines, values = block(scope, body, texts[:len(inputs)], [n.coordinate(a) for a in range(len(shape))])
     writes = [f"{to} = {value};" for to, value in zip(texts[len(inputs):], values, strict=True)]
-    return {"loops": n.loops(step=LANES) if blocks else n.loops(), "body": lines, "writes": writes, "streams": streams, "lane": LANE_NAME, "lanes": LANES,
+    row = None if blocks or len(op.into) != 1 else _row(op.into[0], outs[0], n, values[0], streams, scope)
+    loops = n.loops(step=LANES) if blocks else n.loops()
+    return {"outer": loops[:-1], "loops": [] if row else loops[-1:], "lets": lets,
+            "row": row, "body": lines, "writes": writes, "streams": streams, "lane": LANE_NAME, "lanes": LANES,
             "read": [b for b in blocks if b.members[0] < len(inputs)], "written": [b for b in blocks if b.members[0] >= len(inputs)]}
 
 
 def _outlets(op: Op, scope: Scope) -> list[Context]:
     """Where in tensors the results of an op are to be written."""
     return [outlet(scope.notes["outlets"][v], scope) for v in op.into if v in scope.notes["outlets"]]
+
+
+def _still(inputs: list[Value], strides: list[tuple[int | str, ...]], texts: list[str], n: Nest, scope: Scope) -> list[str]:
+    """Names for elements that do not change in the innermost loop, which replace them in `texts`: what a loop reads from memory anew, compilers must
+    prove that it does not write.
+    """
+    lets = []
+    for m, (v, s) in enumerate(zip(inputs, strides, strict=True)):
+        if n.groups and not s[n.groups[-1][-1]] and v not in scope.notes["single"]:
+            name = scope.fresh(f"{scope.name(v)}_here")
+            lets.append(scope.say("bind", scope.type(v.tile.dtype), name, texts[m]))
+            texts[m] = name
+    return lets
+
+
+def _row(v: Value, steps: Sequence[int | str], n: Nest, value: str, streams: list[Context], scope: Scope) -> Context | None:
+    """What `write_row` is given, where a map's one result is written to its tensor by rows that are worth a choice between stores."""
+    if not streams or not n.groups:
+        return None
+    extent = n.loops()[-1]["extent"]
+    if steps[n.groups[-1][-1]] != 1 or extent * v.tile.dtype.bytes < LEAST_PAST:
+        return None
+    (stream,) = streams
+    home = None if stream["fits"] == "true" else {"here": stream["pointer"], "home": stream["home"]}
+    to = " + ".join([scope.name(v), *n.terms(steps)[:-1]])
+    return {"n": extent, "to": to, "type": scope.type(v.tile.dtype), "element": ELEMENT_NAME, "index": n.names[-1], "value": value,
+            "past": scope.say("past", scope.notes["past"][stream["target"]], home)}
 
 
 def _steps(v: Value, shape: tuple[int, ...], scope: Scope) -> tuple[int | str, ...]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from dslc.ir import Kernel, Span, walk
+from dslc.ir import Kernel, Span, Value, walk
+from dslc.ops.structure import REDUCTIONS
 from dslc.passes.lifetimes import arena_bytes
 from dslc.render import FIRST_SITE, Scope
 from dslc.runtime.abi import fields
@@ -32,8 +33,10 @@ def frame(kernel: Kernel, scope: Scope) -> dict[str, Any]:
     unused = {v for op in walk(kernel.body) if (op.attr("stream") or op.attr("window"))
               and {*op.attr("inside", ()), *edges.covered.get(op, ())} == set(range(op.args[0].tensor.rank))  # type: ignore[union-attr]
               and not any(isinstance(c, Span) and c.stop is not None for c in op.args) for v in (op.into or op.args[1:2]) if v not in summed}
-    scope.notes.update(panels=panels(kernel, scope, edges), begun=sums, edges=edges, row={}, outlets=outlets, homes={}, unused=unused, beside={},
-                       results=list(dict.fromkeys(op.args[0] for op in outlets.values())))
+    scope.notes.update(single=single(kernel), panels=panels(kernel, scope, edges), begun=sums, edges=edges, row={}, outlets=outlets, homes={}, unused=unused,
+                       beside={}, results=list(dict.fromkeys(op.args[0] for op in outlets.values())))
+    results: list[Value] = scope.notes["results"]
+    scope.notes["past"] = {scope.name(v): scope.fresh(f"{scope.name(v)}_past") for v in results}
     members = fields(kernel)
     names = member_names(members)
     ops = kernel.body.ops
@@ -48,7 +51,10 @@ def frame(kernel: Kernel, scope: Scope) -> dict[str, Any]:
     launch_ops = needed([op for op in rest if op.name == "assume"], rest)
     launch, assumptions = launcher_of(scope, prologue, launch_ops, rest)
     made = [_made(p, scope) for p in dict.fromkeys(scope.notes["panels"].values())]
-    text = "\n".join([before, body, *(c["value"] for c in coordinates)])
+    sizes = {scope.name(v): scope.say("elements", [scope.dim(d) for d in v.tensor.dims]) for v in results}
+    past = [{"name": name, "type": scope.type(v.tensor.dtype), "elements": sizes[scope.name(v)]}
+            for v in results if word(name := scope.notes["past"][scope.name(v)], body)]
+    text = "\n".join([before, body, *(c["value"] for c in coordinates), *(p["elements"] for p in past)])
     launch_text = "\n".join([launch, *extents, *(a["condition"] for a in assumptions), *(p["worth"] + p["lay_out"] for p in made)])
     statuses = [{"number": FIRST_SITE + n, "message": message} for n, (message, _) in enumerate(scope.sites)]
     return {"name": kernel.name, "target": "cpu", "origin": Path(kernel.loc.file).name if kernel.loc else "",
@@ -58,7 +64,14 @@ def frame(kernel: Kernel, scope: Scope) -> dict[str, Any]:
             "arena": need, "panels": scope.say("largest", scratch), "locals": used(locals_, text), "prologue": before,
             "coordinates": [c for c in coordinates if word(c["name"], body)],
             "body": body, "launch_locals": used(locals_, launch_text), "launch_prologue": launch, "assumptions": assumptions, "extents": extents,
-            "statuses": statuses, "panels_made": made}
+            "statuses": statuses, "panels_made": made, "past": past}
+
+
+def single(kernel: Kernel) -> set[Value]:
+    """Places of one element that need no address: a loop that reads one in memory, written just before it, g++ 12 does not vectorise."""
+    ops = list(walk(kernel.body))
+    others = {v for op in ops if op.name not in ("map", "full", "copy", "load", "store", *REDUCTIONS) for v in (*op.uses(), *op.into)}
+    return {op.result for op in ops if op.name == "alloc" and op.result.tile.shape and op.result.tile.size == 1} - others
 
 
 def _made(p: Panels, scope: Scope) -> dict[str, str]:

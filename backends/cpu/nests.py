@@ -11,6 +11,7 @@ from dslc.types import TileType
 
 LOOP_NAMES = tuple(f"e{n}" for n in range(10))             # outermost to innermost
 AXIS_NAME = "e"                                             # the axis that a reduction or scan runs along
+ELEMENT_NAME = "element"                                    # what one turn of a row's loop writes
 LANE_NAME = "lane"                                          # an element of a block that is taken apart
 Strides = Sequence[int | str]                               # elements, or the name of what holds them
 

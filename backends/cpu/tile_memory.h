@@ -5,6 +5,10 @@
 #include "tile_bounds.h"
 #include "tile_types.h"
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 #define DSLC_VECTOR _Pragma("omp simd")
 
 constexpr size_t largest(size_t a, size_t b) { return a > b ? a : b; }
@@ -52,6 +56,71 @@ template <int N, class T> DSLC_FN void store_row(T *tensor, index_t offset, inde
         __builtin_memcpy(tensor + offset, from, N * sizeof(T));
     else
         for (index_t c = 0; c < N; ++c) tensor[offset + c * stride] = from[c * step];
+}
+
+// ---------------------------------------------------------------- rows written past the caches
+// A store to a line that is not in a cache fetches it first, a third of the traffic of a copy. What is larger than half of the last cache, and so pushes
+// out most of what a reader would want of it, is written by stores that do not, in whole lines.
+#if defined(__x86_64__) && defined(__AVX__)
+enum { DSLC_LINE = 64, DSLC_STRIP = 4 * DSLC_LINE, DSLC_LEAST_PAST = 1 << 21 };
+typedef float past_row __attribute__((vector_size(32)));
+template <class T> DSLC_FN void put_past(T *to, const T *values) {
+    for (int b = 0; b < DSLC_STRIP; b += (int)sizeof(past_row)) {
+        past_row row;
+        __builtin_memcpy(&row, (const char *)values + b, sizeof row);
+#if defined(__clang__)
+        __builtin_nontemporal_store(row, (past_row *)((char *)to + b));
+#else
+        __builtin_ia32_movntps256((float *)((char *)to + b), row);
+#endif
+    }
+}
+DSLC_FN void past_fence() { __builtin_ia32_sfence(); }
+// Of one last-level cache, as the processor says (Intel SDM, CPUID leaf 4; AMD APM vol. 3, CPUID Fn8000_001D): sysconf of glibc 2.36 adds up all those of a
+// socket of AMD's. Asked once, since a guest leaves its virtual machine for it.
+static inline index_t last_level_bytes() {
+    static index_t known;
+    index_t bytes = __atomic_load_n(&known, __ATOMIC_RELAXED);
+    if (bytes) return bytes;
+    const u32 leaf = __get_cpuid_max(0x80000000u, nullptr) >= 0x8000001du ? 0x8000001du : 4;
+    u32 kind, shape, sets, rest;
+    for (u32 n = 0; n < 8 && __get_cpuid_count(leaf, n, &kind, &shape, &sets, &rest) && (kind & 31); ++n)
+        bytes = most(bytes, (index_t)((shape >> 22) + 1) * ((shape >> 12 & 1023) + 1) * ((shape & 4095) + 1) * (index_t)(sets + 1));
+    if (!bytes) bytes = (index_t)1 << 25;                    // 32 MB, an L3 of Zen 2 to 5
+    __atomic_store_n(&known, bytes, __ATOMIC_RELAXED);
+    return bytes;
+}
+template <class T> DSLC_FN bool past_caches(index_t elements) {
+    const index_t bytes = elements * (index_t)sizeof(T);
+    return bytes > DSLC_LEAST_PAST && bytes > last_level_bytes() / 2;
+}
+// Elements before the next line; more than there are if no element begins one.
+template <class T> DSLC_FN index_t before_line(const T *p) {
+    const index_t bytes = (index_t)(-(uintptr_t)p % DSLC_LINE);
+    return bytes % (index_t)sizeof(T) ? (index_t)1 << 62 : bytes / (index_t)sizeof(T);
+}
+#else
+template <class T> DSLC_FN bool past_caches(index_t) { return false; }
+DSLC_FN void past_fence() {}
+#endif
+
+// N elements to a row of a tensor. (With strips for ordinary stores too, half of this would be left to compile, and take 5 to 20% longer.)
+template <int N, class T, class F> DSLC_FN void write_row(T *to, bool past, F write) {
+#if defined(__x86_64__) && defined(__AVX__)
+    constexpr index_t strip = DSLC_STRIP / (index_t)sizeof(T);
+    for (index_t first = 0, stop = past ? least(before_line(to), N) : N;; stop = N) {
+        DSLC_VECTOR for (index_t e = first; e < stop; ++e) write(to[e], e);
+        if (stop == N) return;
+        for (first = stop; first + strip <= N; first += strip) {
+            T values[strip];
+            DSLC_VECTOR for (index_t l = 0; l < strip; ++l) write(values[l], first + l);
+            put_past(to + first, values);
+        }
+    }
+#else
+    (void)past;
+    DSLC_VECTOR for (index_t e = 0; e < N; ++e) write(to[e], e);
+#endif
 }
 
 // ---------------------------------------------------------------- elements that take turns
@@ -114,18 +183,21 @@ template <int ways, class T> DSLC_FN void fetch_block(const T *p) {
 }
 
 // ---------------------------------------------------------------- reductions along one axis
-// Sixteen partial results keep the adders busy and make the order of additions the same on every machine.
-enum { DSLC_LANES = 16 };
+// Sixteen partial results keep the adders busy and make the order of additions the same on every machine; in long rows, twice as many of at most 32 bits.
+enum { DSLC_LANES = 16, DSLC_LONG_ROW = 256 };
 template <class T, int N, class F> DSLC_FN T reduce_sum(F element) {
     if constexpr (N < DSLC_LANES) {
         T total = 0;
         for (index_t c = 0; c < N; ++c) total += element(c);
         return total;
     }
-    T lane[DSLC_LANES] = {};
-    for (index_t c = 0; c + DSLC_LANES <= N; c += DSLC_LANES)
-        DSLC_VECTOR for (index_t l = 0; l < DSLC_LANES; ++l) lane[l] += element(c + l);
-    for (index_t c = N / DSLC_LANES * DSLC_LANES; c < N; ++c) lane[c % DSLC_LANES] += element(c);
+    constexpr index_t lanes = sizeof(T) <= 4 && N >= DSLC_LONG_ROW ? 2 * DSLC_LANES : DSLC_LANES;
+    T lane[lanes] = {};
+    for (index_t c = 0; c + lanes <= N; c += lanes)
+        DSLC_VECTOR for (index_t l = 0; l < lanes; ++l) lane[l] += element(c + l);
+    for (index_t c = N / lanes * lanes; c < N; ++c) lane[c % lanes] += element(c);
+    if constexpr (lanes > DSLC_LANES)
+        DSLC_VECTOR for (int l = 0; l < DSLC_LANES; ++l) lane[l] += lane[l + DSLC_LANES];
     DSLC_VECTOR for (int l = 0; l < 8; ++l) lane[l] += lane[l + 8];
     DSLC_VECTOR for (int l = 0; l < 4; ++l) lane[l] += lane[l + 4];
     return (lane[0] + lane[2]) + (lane[1] + lane[3]);

@@ -101,19 +101,14 @@ int32_t programs(const void *packed, int64_t first, int64_t last, void *memory) 
       }
       f32 *const dot2 = at<f32>(scratch, 32768);  // 128 x 64
       dot<128, 64, 64>(dot2, 64, qt_window, turned(k_tile_window), false, panels);
-      // attention.py:54: m, l, factor, p = online_softmax(tile.where(seen, s, -INF), m, l)
-      f32 *const online_softmax_s = at<f32>(scratch, 66560);  // 128 x 64
-      DSLC_VECTOR for (index_t e0 = 0; e0 < 8192; ++e0) {
-        online_softmax_s[e0] = dot2[e0] * mul2;
-      }
       // attention.py:15: top = tile.maximum(m, tile.max(s, 1))
-      f32 *const max = at<f32>(scratch, 99328);  // 128
+      f32 *const max = at<f32>(scratch, 66560);  // 128
       for (index_t e0 = 0; e0 < 128; ++e0) {
-        max[e0] = reduce_max<f32, 64>([&](index_t e) { return online_softmax_s[e0 * 64 + e]; });
+        max[e0] = reduce_max<f32, 64>([&](index_t e) { return dot2[e0 * 64 + e] * mul2; });
       }
       // attention.py:16: safe = tile.where(top == -INF, 0.0, top)
-      f32 *const online_softmax_top = at<f32>(scratch, 99840);  // 128
-      f32 *const online_softmax_safe = at<f32>(scratch, 100352);  // 128
+      f32 *const online_softmax_top = at<f32>(scratch, 67072);  // 128
+      f32 *const online_softmax_safe = at<f32>(scratch, 67584);  // 128
       DSLC_VECTOR for (index_t e0 = 0; e0 < 128; ++e0) {
         const f32 online_softmax_top2 = maximum<f32>(m[e0], max[e0]);
         const f32 online_softmax_safe2 = select<f32>(online_softmax_top2 == (-__builtin_inff()), 0.0f, online_softmax_top2);
@@ -121,10 +116,11 @@ int32_t programs(const void *packed, int64_t first, int64_t last, void *memory) 
         online_softmax_safe[e0] = online_softmax_safe2;
       }
       // attention.py:17: p = tile.exp2(s - safe[:, None])
-      f32 *const online_softmax_p = at<f32>(scratch, 100864);  // 128 x 64
+      f32 *const online_softmax_p = at<f32>(scratch, 68096);  // 128 x 64
       for (index_t e0 = 0; e0 < 128; ++e0) {
+        const f32 online_softmax_safe_here = online_softmax_safe[e0];
         DSLC_VECTOR for (index_t e1 = 0; e1 < 64; ++e1) {
-          const f32 sub = online_softmax_s[e0 * 64 + e1] - online_softmax_safe[e0];
+          const f32 sub = (dot2[e0 * 64 + e1] * mul2) - online_softmax_safe_here;
           online_softmax_p[e0 * 64 + e1] = exp2_(sub);
         }
       }
@@ -133,7 +129,7 @@ int32_t programs(const void *packed, int64_t first, int64_t last, void *memory) 
       for (index_t e0 = 0; e0 < 128; ++e0) {
         sum[e0] = reduce_sum<f32, 64>([&](index_t e) { return online_softmax_p[e0 * 64 + e]; });
       }
-      f32 *const online_softmax_factor = at<f32>(scratch, 67072);  // 128
+      f32 *const online_softmax_factor = at<f32>(scratch, 100864);  // 128
       DSLC_VECTOR for (index_t e0 = 0; e0 < 128; ++e0) {
         const f32 online_softmax_factor2 = exp2_(m[e0] - online_softmax_safe[e0]);
         const f32 l2 = fma_(l[e0], online_softmax_factor2, sum[e0]);
@@ -158,8 +154,9 @@ int32_t programs(const void *packed, int64_t first, int64_t last, void *memory) 
         }
       }
       for (index_t e0 = 0; e0 < 128; ++e0) {
+        const f32 online_softmax_factor_here = online_softmax_factor[e0];
         DSLC_VECTOR for (index_t e1 = 0; e1 < 64; ++e1) {
-          acc[e0 * 64 + e1] = acc[e0 * 64 + e1] * online_softmax_factor[e0];
+          acc[e0 * 64 + e1] = acc[e0 * 64 + e1] * online_softmax_factor_here;
         }
       }
       dot<128, 64, 64>(acc, 64, Window<bf16>{cast2, 64, 1}, v_tile_window, true, panels);
@@ -198,17 +195,17 @@ int32_t programs(const void *packed, int64_t first, int64_t last, void *memory) 
       // attention.py:54: m, l, factor, p = online_softmax(tile.where(seen, s, -INF), m, l)
       const index_t bound = minimum<index_t>(maximum<index_t>(SK - j2, -2147483648), 2147483647);
       const index_t bound2 = maximum<index_t>((((i * 128) + SK) - j2) - SQ, -2147483648);
-      f32 *const online_softmax_s2 = at<f32>(scratch, 67072);  // 128 x 64
+      f32 *const online_softmax_s = at<f32>(scratch, 67072);  // 128 x 64
       for (index_t e0 = 0; e0 < 128; ++e0) {
         DSLC_VECTOR for (index_t e1 = 0; e1 < 64; ++e1) {
           const bool le = ((i32)e1 - (i32)e0) <= ((i32)minimum<index_t>(bound2, 2147483647));
-          online_softmax_s2[e0 * 64 + e1] = select<f32>(((i32)e1 < (i32)bound) & le, dot3[e0 * 64 + e1] * mul2, -__builtin_inff());
+          online_softmax_s[e0 * 64 + e1] = select<f32>(((i32)e1 < (i32)bound) & le, dot3[e0 * 64 + e1] * mul2, -__builtin_inff());
         }
       }
       // attention.py:15: top = tile.maximum(m, tile.max(s, 1))
       f32 *const max2 = at<f32>(scratch, 66048);  // 128
       for (index_t e0 = 0; e0 < 128; ++e0) {
-        max2[e0] = reduce_max<f32, 64>([&](index_t e) { return online_softmax_s2[e0 * 64 + e]; });
+        max2[e0] = reduce_max<f32, 64>([&](index_t e) { return online_softmax_s[e0 * 64 + e]; });
       }
       // attention.py:16: safe = tile.where(top == -INF, 0.0, top)
       f32 *const online_softmax_top3 = at<f32>(scratch, 99840);  // 128
@@ -222,8 +219,9 @@ int32_t programs(const void *packed, int64_t first, int64_t last, void *memory) 
       // attention.py:17: p = tile.exp2(s - safe[:, None])
       f32 *const online_softmax_p2 = at<f32>(scratch, 100864);  // 128 x 64
       for (index_t e0 = 0; e0 < 128; ++e0) {
+        const f32 online_softmax_safe3_here = online_softmax_safe3[e0];
         DSLC_VECTOR for (index_t e1 = 0; e1 < 64; ++e1) {
-          const f32 sub2 = online_softmax_s2[e0 * 64 + e1] - online_softmax_safe3[e0];
+          const f32 sub2 = online_softmax_s[e0 * 64 + e1] - online_softmax_safe3_here;
           online_softmax_p2[e0 * 64 + e1] = exp2_(sub2);
         }
       }
@@ -255,8 +253,9 @@ int32_t programs(const void *packed, int64_t first, int64_t last, void *memory) 
         }
       }
       for (index_t e0 = 0; e0 < 128; ++e0) {
+        const f32 online_softmax_factor3_here = online_softmax_factor3[e0];
         DSLC_VECTOR for (index_t e1 = 0; e1 < 64; ++e1) {
-          acc2[e0 * 64 + e1] = acc2[e0 * 64 + e1] * online_softmax_factor3[e0];
+          acc2[e0 * 64 + e1] = acc2[e0 * 64 + e1] * online_softmax_factor3_here;
         }
       }
       dot<128, 64, 64>(acc2, 64, Window<bf16>{cast3, 64, 1}, v_tile2_window, true, panels, 64, SQ - mul);
@@ -288,8 +287,9 @@ int32_t programs(const void *packed, int64_t first, int64_t last, void *memory) 
       cast4_row = o_stride[1];
     }
     for (index_t e0 = 0; e0 < 128; ++e0) {
+      const f32 where_here = where[e0];
       DSLC_VECTOR for (index_t e1 = 0; e1 < 64; ++e1) {
-        cast4_at[e0 * cast4_row + e1] = cast<bf16>(acc2[e0 * 64 + e1] / where[e0]);
+        cast4_at[e0 * cast4_row + e1] = cast<bf16>(acc2[e0 * 64 + e1] / where_here);
       }
     }
     if (cast4_at == cast4) {

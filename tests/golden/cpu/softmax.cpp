@@ -8,7 +8,7 @@
 
 namespace {
 
-constexpr size_t arena_bytes = 24704;  // places of one program
+constexpr size_t arena_bytes = 41088;  // places of one program
 constexpr size_t panel_bytes = 0;  // packed operands of dot
 
 int32_t programs(const void *packed, int64_t first, int64_t last, void *memory) {
@@ -23,6 +23,7 @@ int32_t programs(const void *packed, int64_t first, int64_t last, void *memory) 
 
   u8 *const scratch = (u8 *)memory, *const panels = scratch + arena_bytes;
   (void)panels;
+  const bool y_past = past_caches<f16>(M * N);
   for (int64_t program = first; program < last; ++program) {
     const index_t i = program;
     // rows.py:12: m = tile.full((BM,), -INF, tile.f32)
@@ -38,18 +39,18 @@ int32_t programs(const void *packed, int64_t first, int64_t last, void *memory) 
     // rows.py:15: s = tile.load(x, ((i * BM, BM), (j, BN)), pad=-INF) * scale
     const index_t mul = i * 4;
     // rows.py:14: for j in tile.range(0, N, BN):
-    for (index_t j = 0; j < N; j += 1024) {
+    if ((N > 0) & (N <= 1024)) {
       // rows.py:15: s = tile.load(x, ((i * BM, BM), (j, BN)), pad=-INF) * scale
       f16 *const x_tile = at<f16>(scratch, 128);  // 4 x 1024
       const f16 *x_tile_at = x_tile;
       index_t x_tile_row = 1024;
-      if (spans(mul, 4, M) && spans(j, 1024, N)) {
-        x_tile_at = x + mul * x_stride[0] + j;
+      if (spans(mul, 4, M) && spans(0, 1024, N)) {
+        x_tile_at = x + mul * x_stride[0];
         x_tile_row = x_stride[0];
       } else {
         for (index_t e0 = 0; e0 < 4; ++e0) {
           const index_t x_0 = mul + e0;
-          load_row<1024>(x_tile + e0 * 1024, x, x_0 * x_stride[0] + j, 1, within(x_0, M), j, N, cast<f16>(-__builtin_inff()));
+          load_row<1024>(x_tile + e0 * 1024, x, x_0 * x_stride[0], 1, within(x_0, M), 0, N, cast<f16>(-__builtin_inff()));
         }
       }
       f32 *const s = at<f32>(scratch, 8320);  // 4 x 1024
@@ -65,57 +66,136 @@ int32_t programs(const void *packed, int64_t first, int64_t last, void *memory) 
       }
       f32 *const top = at<f32>(scratch, 192);  // 4
       DSLC_VECTOR for (index_t e0 = 0; e0 < 4; ++e0) {
-        top[e0] = maximum<f32>(m[e0], max[e0]);
+        top[e0] = maximum<f32>(max[e0], -__builtin_inff());
       }
       // rows.py:17: l = l * tile.exp(m - top) + tile.sum(tile.exp(s - top[:, None]), 1)
-      f32 *const sum = at<f32>(scratch, 128);  // 4
+      f32 *const exp = at<f32>(scratch, 24704);  // 4 x 1024
       for (index_t e0 = 0; e0 < 4; ++e0) {
-        sum[e0] = reduce_sum<f32, 1024>([&](index_t e) { return exp_(s[e0 * 1024 + e] - top[e0]); });
-      }
-      DSLC_VECTOR for (index_t e0 = 0; e0 < 4; ++e0) {
-        l[e0] = (l[e0] * exp_(m[e0] - top[e0])) + sum[e0];
-      }
-      // rows.py:14: for j in tile.range(0, N, BN):
-      DSLC_VECTOR for (index_t e0 = 0; e0 < 4; ++e0) {
-        m[e0] = top[e0];
-      }
-    }
-    // rows.py:19: for j in tile.range(0, N, BN):
-    for (index_t j2 = 0; j2 < N; j2 += 1024) {
-      // rows.py:21: tile.store(y, at, tile.exp(tile.load(x, at) * scale - m[:, None]) / l[:, None])
-      f16 *const x_tile2 = at<f16>(scratch, 128);  // 4 x 1024
-      const f16 *x_tile2_at = x_tile2;
-      index_t x_tile2_row = 1024;
-      if (spans(mul, 4, M) && spans(j2, 1024, N)) {
-        x_tile2_at = x + mul * x_stride[0] + j2;
-        x_tile2_row = x_stride[0];
-      } else {
-        for (index_t e0 = 0; e0 < 4; ++e0) {
-          const index_t x_0_2 = mul + e0;
-          load_row<1024>(x_tile2 + e0 * 1024, x, x_0_2 * x_stride[0] + j2, 1, within(x_0_2, M), j2, N, cast<f16>(0.0f));
+        const f32 top_here = top[e0];
+        DSLC_VECTOR for (index_t e1 = 0; e1 < 1024; ++e1) {
+          exp[e0 * 1024 + e1] = exp_(s[e0 * 1024 + e1] - top_here);
         }
       }
-      f16 *const cast2 = at<f16>(scratch, 8320);  // 4 x 1024
+      f32 *const sum = at<f32>(scratch, 128);  // 4
+      for (index_t e0 = 0; e0 < 4; ++e0) {
+        sum[e0] = reduce_sum<f32, 1024>([&](index_t e) { return exp[e0 * 1024 + e]; });
+      }
+      f32 *const l2 = at<f32>(scratch, 256);  // 4
+      DSLC_VECTOR for (index_t e0 = 0; e0 < 4; ++e0) {
+        l2[e0] = (exp_((-__builtin_inff()) - top[e0]) * 0.0f) + sum[e0];
+      }
+      // rows.py:21: tile.store(y, at, tile.exp(tile.load(x, at) * scale - m[:, None]) / l[:, None])
+      f16 *const cast2 = at<f16>(scratch, 320);  // 4 x 1024
       f16 *cast2_at = cast2;
       index_t cast2_row = 1024;
-      if (spans(mul, 4, M) && spans(j2, 1024, N)) {
-        cast2_at = y + mul * y_stride[0] + j2;
+      if (spans(mul, 4, M) && spans(0, 1024, N)) {
+        cast2_at = y + mul * y_stride[0];
         cast2_row = y_stride[0];
       }
       for (index_t e0 = 0; e0 < 4; ++e0) {
-        DSLC_VECTOR for (index_t e1 = 0; e1 < 1024; ++e1) {
-          const f32 sub = (widen(x_tile2_at[e0 * x_tile2_row + e1]) * scale) - m[e0];
-          cast2_at[e0 * cast2_row + e1] = cast<f16>(exp_(sub) / l[e0]);
-        }
+        const f32 l2_here = l2[e0];
+        write_row<1024>(cast2_at + e0 * cast2_row, y_past && cast2_at != cast2, [&](f16 &element, index_t e1) {
+          element = cast<f16>(exp[e0 * 1024 + e1] / l2_here);
+        });
       }
       if (cast2_at == cast2) {
         for (index_t e0 = 0; e0 < 4; ++e0) {
           const index_t y_0_2 = mul + e0;
-          store_row<1024>(y, y_0_2 * y_stride[0] + j2, 1, cast2 + e0 * 1024, 1, within(y_0_2, M), j2, N);
+          store_row<1024>(y, y_0_2 * y_stride[0], 1, cast2 + e0 * 1024, 1, within(y_0_2, M), 0, N);
+        }
+      }
+    } else {
+      // rows.py:14: for j in tile.range(0, N, BN):
+      f32 *const l3 = at<f32>(scratch, 128);  // 4
+      DSLC_VECTOR for (index_t e0 = 0; e0 < 4; ++e0) {
+        l3[e0] = l[e0];
+      }
+      f32 *const m2 = at<f32>(scratch, 192);  // 4
+      DSLC_VECTOR for (index_t e0 = 0; e0 < 4; ++e0) {
+        m2[e0] = m[e0];
+      }
+      for (index_t j = 0; j < N; j += 1024) {
+        // rows.py:15: s = tile.load(x, ((i * BM, BM), (j, BN)), pad=-INF) * scale
+        f16 *const x_tile2 = at<f16>(scratch, 256);  // 4 x 1024
+        const f16 *x_tile2_at = x_tile2;
+        index_t x_tile2_row = 1024;
+        if (spans(mul, 4, M) && spans(j, 1024, N)) {
+          x_tile2_at = x + mul * x_stride[0] + j;
+          x_tile2_row = x_stride[0];
+        } else {
+          for (index_t e0 = 0; e0 < 4; ++e0) {
+            const index_t x_0_2 = mul + e0;
+            load_row<1024>(x_tile2 + e0 * 1024, x, x_0_2 * x_stride[0] + j, 1, within(x_0_2, M), j, N, cast<f16>(-__builtin_inff()));
+          }
+        }
+        f32 *const s2 = at<f32>(scratch, 8448);  // 4 x 1024
+        for (index_t e0 = 0; e0 < 4; ++e0) {
+          DSLC_VECTOR for (index_t e1 = 0; e1 < 1024; ++e1) {
+            s2[e0 * 1024 + e1] = widen(x_tile2_at[e0 * x_tile2_row + e1]) * scale;
+          }
+        }
+        // rows.py:16: top = tile.maximum(m, tile.max(s, 1))
+        f32 *const max2 = at<f32>(scratch, 256);  // 4
+        for (index_t e0 = 0; e0 < 4; ++e0) {
+          max2[e0] = reduce_max<f32, 1024>([&](index_t e) { return s2[e0 * 1024 + e]; });
+        }
+        f32 *const top2 = at<f32>(scratch, 320);  // 4
+        DSLC_VECTOR for (index_t e0 = 0; e0 < 4; ++e0) {
+          top2[e0] = maximum<f32>(m2[e0], max2[e0]);
+        }
+        // rows.py:17: l = l * tile.exp(m - top) + tile.sum(tile.exp(s - top[:, None]), 1)
+        f32 *const sum2 = at<f32>(scratch, 256);  // 4
+        for (index_t e0 = 0; e0 < 4; ++e0) {
+          sum2[e0] = reduce_sum<f32, 1024>([&](index_t e) { return exp_(s2[e0 * 1024 + e] - top2[e0]); });
+        }
+        DSLC_VECTOR for (index_t e0 = 0; e0 < 4; ++e0) {
+          l3[e0] = (l3[e0] * exp_(m2[e0] - top2[e0])) + sum2[e0];
+        }
+        // rows.py:14: for j in tile.range(0, N, BN):
+        DSLC_VECTOR for (index_t e0 = 0; e0 < 4; ++e0) {
+          m2[e0] = top2[e0];
+        }
+      }
+      // rows.py:19: for j in tile.range(0, N, BN):
+      for (index_t j2 = 0; j2 < N; j2 += 1024) {
+        // rows.py:21: tile.store(y, at, tile.exp(tile.load(x, at) * scale - m[:, None]) / l[:, None])
+        f16 *const x_tile3 = at<f16>(scratch, 256);  // 4 x 1024
+        const f16 *x_tile3_at = x_tile3;
+        index_t x_tile3_row = 1024;
+        if (spans(mul, 4, M) && spans(j2, 1024, N)) {
+          x_tile3_at = x + mul * x_stride[0] + j2;
+          x_tile3_row = x_stride[0];
+        } else {
+          for (index_t e0 = 0; e0 < 4; ++e0) {
+            const index_t x_0_3 = mul + e0;
+            load_row<1024>(x_tile3 + e0 * 1024, x, x_0_3 * x_stride[0] + j2, 1, within(x_0_3, M), j2, N, cast<f16>(0.0f));
+          }
+        }
+        f16 *const cast3 = at<f16>(scratch, 8448);  // 4 x 1024
+        f16 *cast3_at = cast3;
+        index_t cast3_row = 1024;
+        if (spans(mul, 4, M) && spans(j2, 1024, N)) {
+          cast3_at = y + mul * y_stride[0] + j2;
+          cast3_row = y_stride[0];
+        }
+        for (index_t e0 = 0; e0 < 4; ++e0) {
+          const f32 m2_here = m2[e0];
+          const f32 l3_here = l3[e0];
+          write_row<1024>(cast3_at + e0 * cast3_row, y_past && cast3_at != cast3, [&](f16 &element, index_t e1) {
+            const f32 sub = (widen(x_tile3_at[e0 * x_tile3_row + e1]) * scale) - m2_here;
+            element = cast<f16>(exp_(sub) / l3_here);
+          });
+        }
+        if (cast3_at == cast3) {
+          for (index_t e0 = 0; e0 < 4; ++e0) {
+            const index_t y_0_4 = mul + e0;
+            store_row<1024>(y, y_0_4 * y_stride[0] + j2, 1, cast3 + e0 * 1024, 1, within(y_0_4, M), j2, N);
+          }
         }
       }
     }
   }
+  past_fence();
   return 0;
 }
 
