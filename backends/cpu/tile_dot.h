@@ -560,11 +560,14 @@ static __attribute__((noinline)) void dot_matrix_vector(T *out, index_t out_step
         out[j * out_step] = (accumulate ? out[j * out_step] : 0) + sum[j];
 }
 
+#include "tile_skinny.h"
+
 // ---------------------------------------------------------------- interface
 // Bytes of 64-byte aligned scratch.
 template <int M, int N, int K, class A, class B> constexpr size_t dot_scratch() {
     typedef DotPlan<M, N, K, A> P;
-    return M == 1 || N == 1 ? (2 * (size_t)K + (M > N ? M : N)) * sizeof(typename DotOperand<A>::scalar) : P::panel_bytes + P::left_bytes + P::wide_bytes;
+    const size_t tile_bytes = P::panel_bytes + P::left_bytes + P::wide_bytes, skinny_bytes = SkinnyPlan<M, N, K, A, B>::bytes;
+    return M == 1 || N == 1 ? (2 * (size_t)K + (M > N ? M : N)) * sizeof(typename DotOperand<A>::scalar) : tile_bytes > skinny_bytes ? tile_bytes : skinny_bytes;
 }
 
 // acc rows are acc_row elements apart, its columns adjacent; the operands' strides are in elements, any sign, 0 allowed.
@@ -576,8 +579,12 @@ DSLC_FN void dot(C *acc, index_t acc_row, const Window<A> &a, const Window<B> &b
         dot_matrix_vector<N, K>(acc, 1, a.data, a.col, b.data, b.row, b.col, accumulate, (C *)scratch, (int)depth);
     else if constexpr (N == 1)
         dot_matrix_vector<M, K>(acc, acc_row, b.data, b.row, a.data, a.col, a.row, accumulate, (C *)scratch, (int)depth);
-    else
+    else {
+        if constexpr (SkinnyPlan<M, N, K, A, B>::possible)
+            if (SkinnyPlan<M, N, K, A, B>::takes(b))
+                return skinny_dot<M, N, K>(acc, acc_row, a, b, accumulate, scratch, (int)depth);
         dot_tile<M, N, K>(acc, acc_row, a, b, accumulate, scratch, (int)depth);
+    }
 }
 
 // f32 operands rounded to 10 mantissa bits, never packed.
