@@ -86,13 +86,14 @@ def attention_decode(q: "T[B, SQ, H, D]", k: "T[B, SK, G, D]", v: "T[B, SK, G, D
     p, i, g, r = tile.grid(P, SQ, G, tile.cdiv(H // G, BH))
     b = p % B
     each = tile.cdiv(tile.cdiv(SK - first, BN), P // B) * BN
-    start = first + p // B * each
+    start = tile.maximum(0, tile.minimum(SK, first + p // B * each))     # in bounds that are known: the mask then costs nothing but at the end
+    last = tile.minimum(SK, tile.maximum(start, start + each))
     heads = (g * (H // G) + r * BH, BH, (g + 1) * (H // G))
     qt = tile.load(q, (b, i, heads, (0, D)))
     m = tile.full((BH,), -INF, tile.f32)
     l = tile.zeros((BH,), tile.f32)
     acc = tile.zeros((BH, DV), tile.f32)
-    for j in tile.range(start, tile.minimum(SK, start + each), BN):
+    for j in tile.range(start, last, BN):
         s = tile.dot(qt, tile.load(k, (b, (j, BN), g, (0, D))).T) * (scale * LOG2E)
         seen = (j + tile.iota(BN))[None, :] < SK
         m, l, factor, w = online_softmax(tile.where(seen, s, -INF), m, l)

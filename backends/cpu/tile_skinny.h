@@ -12,9 +12,9 @@ template <> struct DotSkinny<f64> { enum { possible = 1 }; };
 template <> struct DotSkinny<f16> { enum { possible = 1 }; };
 template <> struct DotSkinny<bf16> { enum { possible = 1 }; };
 
-enum { skinny_rows = 8, skinny_pass = 16 };                  // rows of a at most; rows of b to a pass over the sums
+enum { skinny_rows = 8, skinny_pass = 8 };                  // rows of a at most; rows of b to a pass over the sums
 // Bytes that are fetched ahead of use; a tile of b that is smaller than `skinny_large` comes from a cache.
-static const index_t skinny_ahead = 4096, skinny_large = 16384;
+static const index_t skinny_ahead = 2048, skinny_large = 16384;
 // Columns of b (inner products) or vectors of its rows at a time: accumulators, what is loaded of b and one x in 16 registers, or in 32.
 constexpr bool skinny_many_registers = DSLC_VECTOR_BYTES == 64 || dot_vectors == 4;
 constexpr int skinny_columns(int M) { return skinny_many_registers ? (M <= 4 ? 4 : 2) : M == 2 ? 3 : M <= 4 ? 2 : 1; }
@@ -60,6 +60,15 @@ template <class T, class V> DSLC_FN V skinny_totals(V *x) {
 }
 
 // ---------------------------------------------------------------- operands
+// A vector that stays in its register: g++ would load it again for each use (4 rows of f32 on a Zen 3: 60 GFLOP/s so, 90 with it).
+template <class V> DSLC_FN V skinny_kept(V x) {
+#if defined(__x86_64__)
+    __asm__("" : "+v"(x));
+#elif defined(__aarch64__)
+    __asm__("" : "+w"(x));
+#endif
+    return x;
+}
 // Two vectors of consecutive elements; of bf16 those with even numbers first, which costs one operation each instead of two.
 template <class V, class B> DSLC_FN void skinny_load(V *y, const B *p) {
     y[0] = dot_load_converted<V>(p), y[1] = dot_load_converted<V>(p + sizeof(V) / sizeof y[0][0]);
@@ -72,46 +81,49 @@ template <class V> DSLC_FN void skinny_load(V *y, const bf16 *p) {
 template <class B> struct SkinnyOrder { enum { split = 0 }; };
 template <> struct SkinnyOrder<bf16> { enum { split = 1 }; };
 
-// a(M, elements), converted, in rows of `pitch`; `split`: whole pairs of vectors in the order in which skinny_load reads them.
-template <int M, bool split, class T, class A> DSLC_FN void skinny_left(T *to, int pitch, const Window<A> &a, index_t k, int elements) {
-    const int width = DotWidth<T>::value, strips = (M + dot_strip - 1) / dot_strip, height = M / strips, taller = M % strips;
-    int row = 0;
-    for (int s = 0; s < strips; ++s) {
-        const int rows = height + (s < taller);
-        for (int i = 0; i < rows; ++i, to += pitch) {
-            const A *from = a.data + (row + i) * a.row + k * a.col;
-            const T *packed = a.packed ? a.packed + row * a.pitch + (k + a.from) * rows + i : nullptr;
-            if (!packed && a.col == 1 && !split)
-                dot_convert(to, from, elements);
+// One row of a, converted; `split`: whole pairs of vectors in the order in which skinny_load reads them.
+template <bool split, class T, class A> DSLC_FN void skinny_row(T *__restrict to, const A *__restrict from, index_t step, int elements) {
+    const int width = DotWidth<T>::value, whole = split ? elements / (2 * width) * (2 * width) : 0;
+    for (int e = 0; e < whole; e += 2 * width)
+        for (int l = 0; l < width; ++l)
+            to[e + l] = (T)dot_value(from[(e + 2 * l) * step]), to[e + width + l] = (T)dot_value(from[(e + 2 * l + 1) * step]);
+    if (step == 1)
+        dot_convert(to + whole, from + whole, (index_t)(elements - whole));
+    else
+        for (int e = whole; e < elements; ++e) to[e] = (T)dot_value(from[e * step]);
+}
+// a(M, elements) in rows of `pitch`.
+template <int M, bool split, class T, class A> DSLC_FN void skinny_left(T *to, int pitch, const Window<A> &a, int elements) {
+    const int strips = (M + dot_strip - 1) / dot_strip, height = M / strips, taller = M % strips;
+    for (int s = 0, row = 0; s < strips; row += height + (s < taller), ++s)
+        for (int i = 0, rows = height + (s < taller); i < rows; ++i, to += pitch)
+            if (a.packed)
+                skinny_row<split>(to, a.packed + row * a.pitch + a.from * rows + i, rows, elements);
             else
-                for (int e = 0; e < elements; ++e) {
-                    const int at = split && e < elements / (2 * width) * (2 * width) ? e / (2 * width) * (2 * width) + e % 2 * width + e % (2 * width) / 2 : e;
-                    to[at] = packed ? packed[e * rows] : (T)dot_value(from[e * a.col]);
-                }
-        }
-        row += rows;
-    }
+                skinny_row<split>(to, a.data + (row + i) * a.row, a.col, elements);
 }
 
 // ---------------------------------------------------------------- inner products
-// c(M, columns) (+)= a(M, depth) b(depth, columns), columns of b contiguous and b_col apart. noinline: registers that nothing else competes for.
+// c(M, columns) (+)= a(M, depth) b(depth, columns), columns of b contiguous and b_col apart.
 template <int M, int columns, bool fetch, class T, class B>
-static __attribute__((noinline)) void skinny_inner(T *c, index_t c_row, const T *a, int pitch, const B *b, index_t b_col, int depth, bool accumulate) {
+DSLC_FN void skinny_inner(T *c, index_t c_row, const T *a, int pitch, const B *b, index_t b_col, int depth, index_t ahead, bool accumulate) {
     typedef typename DotVector<T>::type V;
     constexpr int width = DotWidth<T>::value, sums = M * columns, padded = (sums + width - 1) / width * width;
+    if (fetch)                                               // whole columns: memory is read in the order of its addresses
+        for (int j = 0; j < columns; ++j)
+            for (int e = 0; e < depth; e += 64 / (int)sizeof(B)) __builtin_prefetch(b + j * b_col + ahead + e);
     V sum[padded];
     DSLC_UNROLL for (int s = 0; s < padded; ++s) sum[s] = V{};
-    const index_t ahead = fetch ? (skinny_ahead / (depth * (index_t)sizeof(B)) + 1) * b_col : 0;
     int k = 0;
     for (; k + 2 * width <= depth; k += 2 * width) {
         V y[columns][2];
         DSLC_UNROLL for (int j = 0; j < columns; ++j) {
-            if (fetch) __builtin_prefetch(b + j * b_col + ahead + k);
             skinny_load(y[j], b + j * b_col + k);
+            y[j][0] = skinny_kept(y[j][0]), y[j][1] = skinny_kept(y[j][1]);
         }
         DSLC_UNROLL for (int half = 0; half < 2; ++half)
             DSLC_UNROLL for (int i = 0; i < M; ++i) {
-                const V x = dot_load<V>(a + i * pitch + k + half * width);
+                const V x = skinny_kept(dot_load<V>(a + i * pitch + k + half * width));
                 DSLC_UNROLL for (int j = 0; j < columns; ++j) sum[i * columns + j] = dot_multiply_add(x, y[j][half], sum[i * columns + j]);
             }
     }
@@ -119,18 +131,28 @@ static __attribute__((noinline)) void skinny_inner(T *c, index_t c_row, const T 
         T total[width];
         const V totals = skinny_totals<T>(sum + s);
         __builtin_memcpy(total, &totals, sizeof totals);
-        for (int l = 0; l < width && s + l < sums; ++l) {
+        DSLC_UNROLL for (int l = 0; l < width && s + l < sums; ++l) {
             const int i = (s + l) / columns, j = (s + l) % columns;
             for (int e = k; e < depth; ++e) total[l] = dot_multiply_add(a[i * pitch + e], (T)dot_value(b[j * b_col + e]), total[l]);
-            c[i * c_row + j] = (accumulate ? c[i * c_row + j] : 0) + total[l];
+            c[i * c_row + j] = accumulate ? c[i * c_row + j] + total[l] : total[l];
         }
     }
+}
+// All columns. noinline: registers that nothing else competes for.
+template <int M, int N, bool fetch, class T, class B>
+static __attribute__((noinline)) void skinny_columns_of(T *c, index_t c_row, const T *a, int pitch, const B *b, index_t b_col, int depth, bool accumulate) {
+    constexpr int columns = skinny_columns(M);
+    const index_t ahead = (skinny_ahead / (depth * (index_t)sizeof(B)) + 1) * b_col;
+    int j = 0;
+    for (; j + columns <= N; j += columns)
+        skinny_inner<M, columns, fetch>(c + j, c_row, a, pitch, b + j * b_col, b_col, depth, ahead, accumulate);
+    if constexpr (N % columns > 0) skinny_inner<M, N % columns, fetch>(c + j, c_row, a, pitch, b + j * b_col, b_col, depth, ahead, accumulate);
 }
 
 // ---------------------------------------------------------------- sums of rows
 // c(M, vectors) (+)= a(M, depth) b(depth, vectors), rows of b contiguous; each sum runs over k in order.
-template <int M, int vectors, bool fetch, class T, class B>
-DSLC_FN void skinny_columns_of_rows(T *c, index_t c_row, const T *a, int pitch, const B *b, index_t b_row, int depth, index_t ahead, bool more) {
+template <int M, int vectors, class T, class B>
+DSLC_FN void skinny_columns_of_rows(T *c, index_t c_row, const T *a, int pitch, const B *b, index_t b_row, int depth, bool more) {
     typedef typename DotVector<T>::type V;
     const int width = DotWidth<T>::value;
     V sum[M][vectors];
@@ -138,8 +160,7 @@ DSLC_FN void skinny_columns_of_rows(T *c, index_t c_row, const T *a, int pitch, 
         DSLC_UNROLL for (int j = 0; j < vectors; ++j) sum[i][j] = more ? dot_load<V>(c + i * c_row + j * width) : V{};
     for (int k = 0; k < depth; ++k, b += b_row) {
         V y[vectors];
-        if (fetch) __builtin_prefetch(b + ahead);
-        DSLC_UNROLL for (int j = 0; j < vectors; ++j) y[j] = dot_load_converted<V>(b + j * width);
+        DSLC_UNROLL for (int j = 0; j < vectors; ++j) y[j] = skinny_kept(dot_load_converted<V>(b + j * width));
         DSLC_UNROLL for (int i = 0; i < M; ++i) {
             const V x = dot_broadcast<V>(a[i * pitch + k]);
             DSLC_UNROLL for (int j = 0; j < vectors; ++j) sum[i][j] = dot_multiply_add(x, y[j], sum[i][j]);
@@ -152,12 +173,15 @@ template <int M, bool fetch, class T, class B>
 static __attribute__((noinline)) void skinny_pass_of_rows(T *c, index_t c_row, const T *a, int pitch, const B *b, index_t b_row, int columns, int depth,
                                                           bool more) {
     const int width = DotWidth<T>::value, wide = skinny_vectors(M) * width;
-    const index_t ahead = (skinny_ahead / (columns * (index_t)sizeof(B)) + 1) * b_row;
-    int j = 0;
-    for (; j + wide <= columns; j += wide)
-        skinny_columns_of_rows<M, skinny_vectors(M), fetch>(c + j, c_row, a, pitch, b + j, b_row, depth, ahead, more);
-    for (; j + width <= columns; j += width)
-        skinny_columns_of_rows<M, 1, fetch>(c + j, c_row, a, pitch, b + j, b_row, depth, ahead, more);
+    const B *next = b + (skinny_ahead / (skinny_pass * columns * (index_t)sizeof(B)) + 1) * skinny_pass * b_row;
+    int j = 0, fetched = 0;
+    for (; j + wide <= columns; j += wide) {
+        if (fetch)                                           // whole rows of the next pass: memory is read in the order of its addresses
+            for (; fetched * columns < (j + wide) * skinny_pass; ++fetched)
+                for (int e = 0; e < columns; e += 64 / (int)sizeof(B)) __builtin_prefetch(next + fetched * b_row + e);
+        skinny_columns_of_rows<M, skinny_vectors(M)>(c + j, c_row, a, pitch, b + j, b_row, depth, more);
+    }
+    for (; j + width <= columns; j += width) skinny_columns_of_rows<M, 1>(c + j, c_row, a, pitch, b + j, b_row, depth, more);
     for (; j < columns; ++j)
         for (int i = 0; i < M; ++i) {
             T sum = more ? c[i * c_row + j] : 0;
@@ -183,16 +207,11 @@ DSLC_FN void skinny_dot(T *acc, index_t acc_row, const Window<A> &a, const Windo
     typedef SkinnyPlan<M, N, K, A, B> P;
     T *left = (T *)scratch, *sums = (T *)((char *)scratch + P::left_bytes);
     if (b.row == 1 && b.col != 1) {
-        constexpr int columns = skinny_columns(M);
-        skinny_left<M, SkinnyOrder<B>::split>(left, P::pitch, a, 0, depth);
-        int j = 0;
-        for (; j + columns <= N; j += columns)
-            skinny_inner<M, columns, P::fetch>(acc + j, acc_row, left, P::pitch, b.data + j * b.col, b.col, depth, accumulate);
-        if constexpr (N % columns > 0)
-            skinny_inner<M, N % columns, P::fetch>(acc + j, acc_row, left, P::pitch, b.data + j * b.col, b.col, depth, accumulate);
+        skinny_left<M, SkinnyOrder<B>::split>(left, P::pitch, a, depth);
+        skinny_columns_of<M, N, P::fetch>(acc, acc_row, left, P::pitch, b.data, b.col, depth, accumulate);
         return;
     }
-    skinny_left<M, false>(left, P::pitch, a, 0, depth);
+    skinny_left<M, false>(left, P::pitch, a, depth);
     constexpr int cut = DotPlan<M, N, K, A>::depth;
     for (int k = 0; k < depth; k += cut, accumulate = true) {
         const int end = depth - k < cut ? depth : k + cut;
