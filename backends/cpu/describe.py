@@ -12,6 +12,7 @@ from dslc.types import TileType, broadcast_shapes
 
 from ..common.conversion import cast, unsigned
 from .access import atomic, load, outlet, store
+from .fields import expansion
 from .interleave import LANES, turns
 from .nests import AXIS_NAME, LANE_NAME, block, element, nest, spread, term
 
@@ -100,7 +101,17 @@ def _concat(op: Op, scope: Scope) -> Context:
 
 
 # ---------------------------------------------------------------- elementwise, reductions, scans
+def _load(op: Op, scope: Scope) -> Context:
+    """Fields that become numbers in a dot are read there."""
+    if op.attr("fields") is None:
+        return load(op, scope)
+    scope.notes["packed"][op.into[0]] = op
+    return {**load(op, scope), "kind": None}
+
+
 def _map(op: Op, scope: Scope) -> Context:
+    if op.attr("fields") is not None:
+        return {"fields": expansion(op, scope), "loops": [], "body": [], "writes": [], "streams": [], "lane": "", "lanes": 0, "read": [], "written": []}
     shape, (body,) = op.attr("shape"), op.bodies
     inputs = [v for v in op.args if isinstance(v, Value)]
     streams = [outlet(scope.notes["outlets"][v], scope) for v in op.into if v in scope.notes["outlets"]]
@@ -114,8 +125,8 @@ def _map(op: Op, scope: Scope) -> Context:
              for m, (v, s) in enumerate(zip(places, steps, strict=True))]
     lines, values = block(scope, body, texts[:len(inputs)], [n.coordinate(a) for a in range(len(shape))])
     writes = [f"{to} = {value};" for to, value in zip(texts[len(inputs):], values, strict=True)]
-    return {"loops": n.loops(step=LANES) if blocks else n.loops(), "body": lines, "writes": writes, "streams": streams, "lane": LANE_NAME, "lanes": LANES,
-            "read": [b for b in blocks if b.members[0] < len(inputs)], "written": [b for b in blocks if b.members[0] >= len(inputs)]}
+    return {"fields": None, "loops": n.loops(step=LANES) if blocks else n.loops(), "body": lines, "writes": writes, "streams": streams, "lane": LANE_NAME,
+            "lanes": LANES, "read": [b for b in blocks if b.members[0] < len(inputs)], "written": [b for b in blocks if b.members[0] >= len(inputs)]}
 
 
 def _steps(v: Value, shape: tuple[int, ...], scope: Scope) -> tuple[int | str, ...]:
@@ -251,9 +262,13 @@ def _dot(op: Op, scope: Scope) -> Context:
     accumulate = "true" if len(op.args) == 3 else "false"
     if loop is not None:
         accumulate = scope.say("is_later_trip", scope.name(loop.bodies[0].params[0]), scope.atom(loop.args[0]))
-    return {"function": "dot_tf32" if op.attr("precision") else "dot", "m": into.tile.shape[0], "n": into.tile.shape[1], "k": _place(op.args[0]).shape[1],
-            "acc": scope.name(into), "acc_row": into.tile.strides[0], "a": _factor(op.args[0], scope), "b": _factor(op.args[1], scope),
+    return {"function": _function(op), "m": into.tile.shape[0], "n": into.tile.shape[1], "k": _place(op.args[0]).shape[1], "acc": scope.name(into),
+            "acc_row": into.tile.strides[0], "a": _factor(op.args[0], scope), "b": scope.notes["fields"].get(op.args[1]) or _factor(op.args[1], scope),
             "accumulate": accumulate, "inside": _inside(op, scope)}
+
+
+def _function(op: Op) -> str:
+    return "dot_tf32" if op.attr("precision") else "dot" if op.attr("fields") is None else "dot_fields"
 
 
 def _inside(op: Op, scope: Scope) -> str:
@@ -286,9 +301,8 @@ def panel_bytes(op: Op, scope: Scope) -> str:
     """Scratch that one op needs beside places: packed panels of a dot, the table of a scatter's check."""
     if op.name == "dot":
         ta, tb = _place(op.args[0]), _place(op.args[1])
-        tf32 = bool(op.attr("precision"))
-        types = [] if tf32 else [scope.type(ta.dtype), scope.type(tb.dtype)]
-        return scope.say("panels", "dot_tf32" if tf32 else "dot", ta.shape[0], tb.shape[1], ta.shape[1], types)
+        types = {"dot": [ta, tb], "dot_fields": [ta]}.get(_function(op), [])
+        return scope.say("panels", _function(op), ta.shape[0], tb.shape[1], ta.shape[1], [scope.type(t.dtype) for t in types])
     tiles = [v.tile.shape for v in op.args[2:] if isinstance(v, Value) and v.tile.shape] if op.name == "store" else []
     # Keys of 8 bytes, and a hash table of at most four times as many slots: the next power of two from twice their number.
     return str(8 * 5 * prod(broadcast_shapes(*tiles)) + 64) if tiles else ""
@@ -297,5 +311,5 @@ def panel_bytes(op: Op, scope: Scope) -> str:
 DESCRIBE: dict[str, Callable[[Op, Scope], Context]] = {
     "alloc": _alloc, "view": _view, "barrier": lambda _op, _scope: {}, "copy": _elements, "full": _full, "broadcast": _elements, "transpose": _elements,
     "reshape": _elements, "split": _elements, "iota": _iota, "concat": _concat, "map": _map, "cumsum": _cumsum, "segment_sum": _segment_sum, "take": _take,
-    "pack": _pack, "unpack": _unpack, "dot": _dot, "cast": cast, "load": load, "store": store,
+    "pack": _pack, "unpack": _unpack, "dot": _dot, "cast": cast, "load": _load, "store": store,
     **dict.fromkeys(("sum", "max", "min", "argmax", "argmin"), _reduction), **dict.fromkeys(("atomic_add", "atomic_min", "atomic_max"), atomic)}

@@ -28,8 +28,9 @@ def frame(kernel: Kernel, scope: Scope) -> dict[str, Any]:
     # Places of streams that lie inside their tensors in any case.
     unused = {v for op in walk(kernel.body) if op.attr("stream") and len(op.attr("inside", ())) == op.args[0].tensor.rank  # type: ignore[union-attr]
               and not any(isinstance(c, Span) and c.stop is not None for c in op.args) for v in (op.into or op.args[1:2])}
-    scope.notes.update(panels=panels(kernel, scope), begun=begun(kernel), loads={}, row={}, outlets=outlets, homes={}, unused=unused, beside={},
-                       results=list(dict.fromkeys(op.args[0] for op in outlets.values())))
+    unused |= {v for op in walk(kernel.body) if op.name == "load" and op.attr("fields") is not None for v in op.into}
+    scope.notes.update(panels=panels(kernel, scope), begun=begun(kernel), loads={}, row={}, outlets=outlets, homes={}, unused=unused, beside={}, fields={},
+                       packed={}, results=list(dict.fromkeys(op.args[0] for op in outlets.values())))
     members = fields(kernel)
     names = member_names(members)
     ops = kernel.body.ops
@@ -50,6 +51,7 @@ def frame(kernel: Kernel, scope: Scope) -> dict[str, Any]:
     return {"name": kernel.name, "target": "cpu", "origin": Path(kernel.loc.file).name if kernel.loc else "",
             "fields": [member(f, names[f.kind, f.name]) for f in members],
             "headers": ["tile_types.h", "tile_math.h", "tile_memory.h", *(["tile_dot.h"] if any(op.name == "dot" for op in walk(kernel.body)) else []),
+                        *(["tile_fields.h"] if any(op.name == "dot" and op.attr("fields") is not None for op in walk(kernel.body)) else []),
                         *(["tile_panels.h"] if made else [])],
             "arena": need, "panels": scope.say("largest", scratch), "locals": used(locals_, text), "prologue": before,
             "coordinates": [c for c in coordinates if word(c["name"], body)],
