@@ -68,7 +68,7 @@ def dequantise_all(w: "u4[K, N] in u32[K/8, N]", scale: "T[NG, N]", zero: "u8[NG
 
 @tile_kernel
 def w4a16_groups(a: "T[M, K]", w: "u4[K, N] in u32[K/8, N]", scale: "T[NG, N]", zero: "u8[NG, N]?", part: "f32[S, M, N]", *,
-                 GROUP: const = 128, BM: const = 8, BN: const = 256):
+                 GROUP: const = 128, BM: const = 8, BN: const = 512):
     """part[s] = a @ ((w - zero) scale) over the s-th of S runs of K, each group's sum scaled once; add_splits makes the product of them.
 
     Shapes: as w4a16's, which rounds each weight to T; here none is rounded.  GROUP is a power of two of 256 at most.
@@ -271,7 +271,7 @@ class QuantisedLinear:
         m, n = rows.shape[0], self.out_features
         bm = min(128, max(1, 1 << (m - 1).bit_length() if m else 1)) if m > FEW else max(m, 1)
         by_group = self._group <= 256 and (m <= FEW or self._group >= 64)
-        bn, step = (max(32, min(256, 1 << (n - 1).bit_length())), self._group) if by_group else (min(128, 1 << (n - 1).bit_length()), self._step)
+        bn, step = (max(32, min(512, 1 << (n - 1).bit_length())), self._group) if by_group else (min(128, 1 << (n - 1).bit_length()), self._step)
         runs = splits or splits_for(m, n, self.in_features, step, threads(), bm, bn)
         part, out = np.empty((runs + (self.bias is not None), m, n), np.float32), new_array(x, (m, n), dtype)
         given = rows, self.words, self._scale_in(dtype), self.zero, part[:runs]

@@ -115,5 +115,5 @@ def expansion(op: Op, scope: Scope) -> dict[str, Any]:
                   for d, (c, dim) in enumerate(zip(spans, tensor.tensor.dims, strict=True)) if d not in words.attr("inside", ())]
     return {"name": here, "home": scope.name(into), "less": less, "words": k // IN_WORD * n, "n": n, "tensor": scope.name(tensor),
             "stride": f"{scope.name_of_strides(scope.name(tensor))}[0]", "row": row, "column": scope.atom(spans[1].start),
-            "fits": scope.say("both", [*conditions, scope.say("whole_words", row, IN_WORD)]), "element": load(words, scope),
+            "fits": scope.say("both", [*conditions, scope.say("begins_word", row, IN_WORD)]), "element": load(words, scope),
             "given": scope.name(other) if less == BY_COLUMN and isinstance(other, Value) else "", "at": [around.coordinate(0), around.coordinate(1)]}

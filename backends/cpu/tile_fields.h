@@ -12,7 +12,7 @@ template <int constant> struct Fields {
     index_t row;
     const f32 *less;
 };
-enum { fields_in_word = 8, fields_by_column = -1, fields_ahead = 2 };        // words of the rows after the next are on their way
+enum { fields_in_word = 8, fields_by_column = -1, fields_ahead = 4 };        // words of the rows after the next are on their way
 
 typedef u32 fields_row __attribute__((vector_size(DSLC_VECTOR_BYTES)));
 // A row of words as `fields_number` wants them, and the numbers of field f in them. Of words whose fields have 8 as their zero the highest bit of each
