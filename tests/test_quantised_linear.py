@@ -165,3 +165,13 @@ def test_wrong_arguments():
             make()
     with pytest.raises(TypeError, match="x: expected an array, found list"):
         layer([1.0] * 64)
+
+
+@pytest.mark.parametrize("dtype", UNITS)
+@pytest.mark.parametrize(("m", "k", "group", "sym"), [
+    (1, 328, 128, True), (3, 200, 64, False), (8, 72, 16, True), (6, 40, 32, False), (13, 328, 256, False), (9, 200, 64, True)])
+def test_few_and_many_rows(dtype, m, k, group, sym):
+    """Groups that end amid a tile, columns that end amid a vector: words are copied where they do not fill the tile."""
+    layer = QuantisedLinear.from_float(normal(75, k, seed=k), group, sym=sym)
+    x = normal(m, k, seed=m).astype(getattr(ml_dtypes, dtype, dtype))
+    right(layer(x), x, seen(layer, x.dtype).T, 0.0, 8, unit=UNITS[dtype])
