@@ -175,7 +175,8 @@ def _decode(q: Any, k: Any, v: Any, out: Any, lse: Any, window: int, scale: floa
     keys = min(sk, window) if window else sk
     runs = max(1, min(-(-DECODE_PROGRAMS // (b * g)), keys // DECODE_KEYS))
     part, parts = (np.empty((runs * b, sq, h, dv), np.float32), np.empty((runs * b, h, sq), np.float32)) if runs > 1 else (out, lse)
-    attention_decode(q, k, v, part, parts, scale, sk - keys, BH=min(h // g, 8))
+    tile_keys = 512 if keys // runs >= 2048 else max(16, min(256, 1 << (keys - 1).bit_length()))     # what overhangs the last key is computed in vain
+    attention_decode(q, k, v, part, parts, scale, sk - keys, BH=min(h // g, 8), BN=tile_keys)
     if runs > 1:
         attention_join(part, parts, out, lse)
 
