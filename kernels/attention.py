@@ -73,7 +73,65 @@ def attention(q: "T[B, SQ, H, D]", k: "T[B, SK, G, D]", v: "T[B, SK, G, DV]", o:
     tile.store(lse, (b, h, (i * BM, BM)), z)
 
 
+@tile_kernel
+def attention_decode(q: "T[B, SQ, H, D]", k: "T[B, SK, G, D]", v: "T[B, SK, G, DV]", part: "U[P, SQ, H, DV]", lse: "f32[P, H, SQ]", scale: "f32",
+                     first: "i32", *, D: const, DV: const, BH: const = 4, BN: const = 256):
+    """Attention of few queries to all keys from `first` on: part[s B + b], lse[s B + b] are o[b], lse[b] over the s-th of P / B runs of keys.
+
+    Shapes: q (B, SQ, H, D), k (B, SK, G, D), v (B, SK, G, DV), part (P, SQ, H, DV), lse (P, H, SQ); H a multiple of G, P of B.
+    The heads that share a key head are rows of one tile: keys and values are read once for BH of them.  attention_join makes one of the runs.
+    Error: as attention's.  A run without keys gives 0 and -inf.
+    Source: Dao, Haziza, Massa and Sizov, "Flash-Decoding for long-context inference", 2023.
+    """
+    p, i, g, r = tile.grid(P, SQ, G, tile.cdiv(H // G, BH))
+    b = p % B
+    each = tile.cdiv(tile.cdiv(SK - first, BN), P // B) * BN
+    start = tile.maximum(0, tile.minimum(SK, first + p // B * each))     # in bounds that are known: the mask then costs nothing but at the end
+    last = tile.minimum(SK, tile.maximum(start, start + each))
+    heads = (g * (H // G) + r * BH, BH, (g + 1) * (H // G))
+    qt = tile.load(q, (b, i, heads, (0, D)))
+    m = tile.full((BH,), -INF, tile.f32)
+    l = tile.zeros((BH,), tile.f32)
+    acc = tile.zeros((BH, DV), tile.f32)
+    for j in tile.range(start, last, BN):
+        s = tile.dot(qt, tile.load(k, (b, (j, BN), g, (0, D))).T) * (scale * LOG2E)
+        seen = (j + tile.iota(BN))[None, :] < SK
+        m, l, factor, w = online_softmax(tile.where(seen, s, -INF), m, l)
+        acc = tile.dot(tile.cast(w, T), tile.load(v, (b, (j, BN), g, (0, DV))), acc * factor[:, None])
+    out, z = normalise(acc, m, l)
+    tile.store(part, (p, i, heads, (0, DV)), out)
+    tile.store(lse, (p, heads, i), z)
+
+
+@tile_kernel
+def attention_join(part: "f32[P, SQ, H, DV]", lse: "f32[P, H, SQ]", o: "T[B, SQ, H, DV]", whole: "f32[B, H, SQ]", *, DV: const, BH: const = 4):
+    """Attention over all keys from that over runs of them: whole = log sum_s exp(lse[s B + b]), o = sum_s exp(lse[s B + b] - whole) part[s B + b].
+
+    Shapes: part (P, SQ, H, DV), lse (P, H, SQ), o (B, SQ, H, DV), whole (B, H, SQ); P a multiple of B.
+    Error: (2^-18 + 2^-20 max|lse|) max|part|, and o's rounding.
+    """
+    b, i, r = tile.grid(B, SQ, tile.cdiv(H, BH))
+    heads = (r * BH, BH)
+    m = tile.full((BH,), -INF, tile.f32)
+    l = tile.zeros((BH,), tile.f32)
+    acc = tile.zeros((BH, DV), tile.f32)
+    for s in tile.range(0, P // B, 1):
+        p = s * B + b
+        x = tile.load(lse, (p, heads, i)) * LOG2E
+        top = tile.maximum(m, x)
+        safe = tile.where(top == -INF, 0.0, top)
+        factor, weight = tile.exp2(m - safe), tile.exp2(x - safe)
+        l = tile.fma(l, factor, weight)
+        acc = tile.fma(tile.load(part, (p, i, heads, (0, DV))), weight[:, None], acc * factor[:, None])
+        m = top
+    out, z = normalise(acc, m, l)
+    tile.store(o, (b, i, heads, (0, DV)), out)
+    tile.store(whole, (b, heads, i), z)
+
+
 # ---------------------------------------------------------------- host
+DECODE_PROGRAMS, DECODE_KEYS = 32, 1024    # programs that keep some dozen cores busy to the end; keys that repay a program of their own
+
 def flash_attention(q: Any, k: Any, v: Any, *, causal: bool = False, window: int = 0, scale: float | None = None, return_lse: bool = False, out: Any = None,
                     **consts: Any) -> Any:
     """o[b, i, h] = sum_j w_ij v[b, j, g] / sum_j w_ij, w_ij = exp(scale q[b, i, h].k[b, j, g]) over the keys j that i sees, g = h // (H / G).
@@ -100,13 +158,27 @@ def flash_attention(q: Any, k: Any, v: Any, *, causal: bool = False, window: int
         if (given.shape, given.dtype) != ((b, sq, h, dv), a["q"].dtype):
             raise ValueError(f"out must be {(b, sq, h, dv)} of {a['q'].dtype}, got {given.shape} of {given.dtype}")
     lse = new_array(q, (b, h, sq), "f32")
-    if sq < 64 and a["q"].device == "cpu":
-        consts = {"BM": max(1, 1 << (sq - 1).bit_length() if sq else 1), **consts}
-    if sk:
+    if sq == 1 and sk and a["q"].device == "cpu" and not consts:
+        _decode(q, k, v, out, lse, window, float(d ** -0.5 if scale is None else scale))
+    elif sk:
+        if sq < 64 and a["q"].device == "cpu":
+            consts = {"BM": max(1, 1 << (sq - 1).bit_length() if sq else 1), **consts}
         attention(q, k, v, out, lse, float(d ** -0.5 if scale is None else scale), causal=bool(causal), window=int(window), **consts)
     else:
         out[...], lse[...] = 0, -INF
     return (out, lse) if return_lse else out
+
+
+def _decode(q: Any, k: Any, v: Any, out: Any, lse: Any, window: int, scale: float) -> None:
+    """One query, which sees every key, or the last `window`: runs of keys go to programs of their own."""
+    (b, sq, h, _), (_, sk, g, _), dv = q.shape, k.shape, v.shape[3]
+    keys = min(sk, window) if window else sk
+    runs = max(1, min(-(-DECODE_PROGRAMS // (b * g)), keys // DECODE_KEYS))
+    part, parts = (np.empty((runs * b, sq, h, dv), np.float32), np.empty((runs * b, h, sq), np.float32)) if runs > 1 else (out, lse)
+    tile_keys = 512 if keys // runs >= 2048 else max(16, min(256, 1 << (keys - 1).bit_length()))     # what overhangs the last key is computed in vain
+    attention_decode(q, k, v, part, parts, scale, sk - keys, BH=min(h // g, 8), BN=tile_keys)
+    if runs > 1:
+        attention_join(part, parts, out, lse)
 
 
 def _sizes(a: Mapping[str, Array]) -> tuple[int, ...]:

@@ -12,7 +12,7 @@ from dslc.runtime.trial import threads
 from .gemm import add_splits, run_length
 from .results import described, new_array
 
-FIELDS = 8                   # 4-bit weights in a word of 32
+FIELDS, FEW = 8, 8           # 4-bit weights in a word of 32; rows that meet each of them while it is in a register
 AWQ = (0, 2, 4, 6, 1, 3, 5, 7)
 
 
@@ -64,6 +64,28 @@ def dequantise_all(w: "u4[K, N] in u32[K/8, N]", scale: "T[NG, N]", zero: "u8[NG
     """out = (w - zero) scale, rounded once to T; zero defaults to 8."""
     i, j = tile.grid(tile.cdiv(K, BK), tile.cdiv(N, BN))
     tile.store(out, ((i * BK, BK), (j * BN, BN)), dequantise(w, scale, zero, i * BK, (j * BN, BN), BK, GROUP, T))
+
+
+@tile_kernel
+def w4a16_groups(a: "T[M, K]", w: "u4[K, N] in u32[K/8, N]", scale: "T[NG, N]", zero: "u8[NG, N]?", part: "f32[S, M, N]", *,
+                 GROUP: const = 128, BM: const = 8, BN: const = 512):
+    """part[s] = a @ ((w - zero) scale) over the s-th of S runs of K, each group's sum scaled once; add_splits makes the product of them.
+
+    Shapes: as w4a16's, which rounds each weight to T; here none is rounded.  GROUP is a power of two of 256 at most.
+    Error: (K + 8) 2^-23 sum |a||w|.
+    """
+    i, j, s = tile.grid(tile.cdiv(M, BM), tile.cdiv(N, BN), S)
+    cols = (j * BN, BN)
+    each = tile.cdiv(tile.cdiv(K, GROUP), S) * GROUP
+    acc = tile.zeros((BM, BN), tile.f32)
+    for k in tile.range(s * each, tile.minimum(K, (s + 1) * each), GROUP):
+        q = tile.cast(tile.load(w, ((k, GROUP), cols)), tile.f32)
+        z = 8.0
+        if zero is not None:
+            z = tile.cast(tile.load(zero, ((k // GROUP, 1), cols)), tile.f32)
+        whole = tile.dot(tile.load(a, ((i * BM, BM), (k, GROUP))), tile.cast(q - z, T))
+        acc = tile.fma(whole, tile.cast(tile.load(scale, ((k // GROUP, 1), cols)), tile.f32), acc)
+    tile.store(part, (s, (i * BM, BM), cols), acc)
 
 
 # ---------------------------------------------------------------- host
@@ -120,7 +142,8 @@ class QuantisedLinear:
     words (K/8, N) u32 in GPTQ's packing, scale (G, N) f16 (or the dtype given), zero (G, N) u8 or None for 8, bias (N) f32 or None, order (K) or None: which
     column of x meets row k of the packed weights.
     Error: from_float moves a weight by at most half a scale, plus 7.5 scales times 2^-11 for the f16 of the scale (asymmetric: half a scale more for the
-    rounded zero); of a product, the scale and then each weight rounded once to x's dtype, then (K + 8 + splits) 2^-23 sum |x||w| and y's rounding.  Sums over
+    rounded zero); of a product, the scale rounded once to x's dtype, and each weight too in groups above 256 (above 8 rows: below 64 as well), then
+    (K + 8 + splits) 2^-23 sum |x||w| and y's rounding.  Sums over
     runs of K are added in order; how many runs there are is chosen by the number of threads unless `splits` says so.
     Raises ValueError for shapes and dtypes that do not fit.
     """
@@ -220,7 +243,7 @@ class QuantisedLinear:
         return self._scales[dtype]
 
     def dequantise(self, dtype: str = "f32") -> Any:
-        """The weights (N, K) as a product with x of `dtype` (f32, f16, bf16) sees them, in numpy."""
+        """The weights (N, K) in numpy, from the scales in `dtype` (f32, f16, bf16), each rounded to it once."""
         out = np.empty((self.in_features, self.out_features), self._scale_in(dtype).dtype)
         dequantise_all(self.words, self._scale_in(dtype), self.zero, out, GROUP=self._group, BK=self._step)
         if self.order is not None:
@@ -238,19 +261,24 @@ class QuantisedLinear:
 
     def __call__(self, x: Any, *, splits: int | None = None) -> Any:
         """x (.., K) times the weights, plus the bias: (.., N).  `splits` divides K among programs; None chooses by the shape and the threads."""
-        given = described(x=x)["x"]
-        dtype = given.dtype
-        if given.shape[-1:] != (self.in_features,):
-            raise ValueError(f"x: expected (.., {self.in_features}), got {given.shape}")
+        shape, dtype = (described(x=x)["x"].shape, described(x=x)["x"].dtype)
+        if shape[-1:] != (self.in_features,):
+            raise ValueError(f"x: expected (.., {self.in_features}), got {shape}")
         if dtype not in ("f32", "f16", "bf16"):
             raise ValueError(f"x: expected f32, f16 or bf16, got {dtype}")
         rows = x.reshape((-1, self.in_features))
         rows = rows if self.order is None else rows[:, self.order]
         m, n = rows.shape[0], self.out_features
-        bm, bn = min(128, max(1, 1 << (m - 1).bit_length() if m else 1)), min(128, 1 << (n - 1).bit_length())
-        runs = splits or splits_for(m, n, self.in_features, self._step, threads(), bm, bn)
+        bm = min(128, max(1, 1 << (m - 1).bit_length() if m else 1)) if m > FEW else max(m, 1)
+        by_group = self._group <= 256 and (m <= FEW or self._group >= 64)
+        bn, step = (max(32, min(512, 1 << (n - 1).bit_length())), self._group) if by_group else (min(128, 1 << (n - 1).bit_length()), self._step)
+        runs = splits or splits_for(m, n, self.in_features, step, threads(), bm, bn)
         part, out = np.empty((runs + (self.bias is not None), m, n), np.float32), new_array(x, (m, n), dtype)
-        w4a16(rows, self.words, self._scale_in(dtype), self.zero, part[:runs], GROUP=self._group, BM=bm, BN=bn, BK=self._step)
+        given = rows, self.words, self._scale_in(dtype), self.zero, part[:runs]
+        if by_group:
+            w4a16_groups(*given, GROUP=self._group, BM=bm, BN=bn)
+        else:
+            w4a16(*given, GROUP=self._group, BM=bm, BN=bn, BK=step)
         if self.bias is not None:
             part[runs] = self.bias
         add_splits(part, out)

@@ -122,3 +122,16 @@ def test_wrong_arguments():
         flash_attention(q, k, v, out=q)
     with pytest.raises(DslError, match="BQ"):
         flash_attention(q, k, v, BQ=3)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("b", "sk", "h", "g", "d", "dv", "settings"), [
+    (1, 2300, 8, 2, 64, 64, {}), (2, 1, 3, 3, 24, 40, {}), (1, 2087, 7, 1, 80, 24, {"window": 2051}), (2, 300, 20, 2, 17, 33, {"causal": True, "window": 40})])
+def test_one_query(dtype, b, sk, h, g, d, dv, settings):
+    """Heads of a group as rows of one tile, keys in runs where there are many."""
+    q, k, v = data(b, 1, sk, h, g, d, dv, getattr(ml_dtypes, dtype, dtype))
+    o, lse = flash_attention(q, k, v, return_lse=True, **settings)
+    for got, want in zip((o, lse), expected(q, k, v, **settings), strict=True):
+        close(got, want)
+    strided = [np.ascontiguousarray(x.swapaxes(1, 2)).swapaxes(1, 2) for x in (q, k, v)]
+    np.testing.assert_array_equal(flash_attention(*strided, **settings), o)

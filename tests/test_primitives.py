@@ -81,6 +81,7 @@ OPERANDS = {**{t: (t, t, "f32") for t in (*NARROW, "f32")}, "tf32": ("f32", "f32
 SHAPES = ((1, 1, 1), (1, 45, 71), (37, 1, 71), (37, 45, 71), (6, 16, 1), (8, 40, 600))
 DOTS = [(t, s) for t in OPERANDS for s in (SHAPES if t in ("f32", "bf16", "i8") else SHAPES[1:4])]
 DOTS += [(t, (128, 128, 64)) for t in ("f32", "f16", "u8i8")]
+DOTS += [(t, s) for t in ("f32", "f64", "f16", "bf16") for s in ((4, 256, 128), (2, 35, 83), (7, 41, 48))]   # few rows
 LAYOUTS = ("plain", "transposed", "wide", "strided", "repeated", "reversed")
 
 
@@ -531,7 +532,10 @@ def test_dot(dots, kind, shape):
 @pytest.mark.parametrize("less", (0, 1, 5))
 @pytest.mark.parametrize("kind,shape", PANELS, ids=lambda v: v if isinstance(v, str) else "x".join(map(str, v)))
 def test_panels_change_no_bit(dots, kind, shape, less):
-    """Operands laid out beforehand, of matrices that end `less` before their tiles, against padded copies."""
+    """Operands laid out beforehand, of matrices that end `less` before their tiles, against padded copies.
+
+    Only of a few rows times columns that are contiguous in k, which are inner products where they stand, sums are in another order.
+    """
     (m, n, k), (ta, tb, tc) = shape, OPERANDS[kind]
     random = np.random.default_rng(8)
     for number, (la, lb) in enumerate(itertools.product(("plain", "transposed", "wide", "strided", "reversed"), repeat=2)):
@@ -543,7 +547,11 @@ def test_panels_change_no_bit(dots, kind, shape, less):
         dots(kind, shape, want, a, b, number % 2)
         two = [np.broadcast_to(v[:rows, :columns], (2, rows, columns)) for v, rows, columns in ((a, inside[0], inside[2]), (b, inside[2], inside[1]))]
         dots.packed(kind, shape, got, *two, number % 2)
-        np.testing.assert_array_equal(got, want, err_msg=f"{la} {lb}")
+        if 2 <= m <= 8 and kind in ("f32", "f64", "f16", "bf16") and b.strides[0] == b.itemsize:
+            size = np.abs(a.astype(np.float64)) @ np.abs(b.astype(np.float64)) + np.abs(start)
+            assert np.all(np.abs(got - want) <= 2 * (k + 8) * np.finfo(NUMPY[tc]).eps * size), (la, lb)
+        else:
+            np.testing.assert_array_equal(got, want, err_msg=f"{la} {lb}")
 
 
 # ---------------------------------------------------------------- threads.c

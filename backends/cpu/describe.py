@@ -12,6 +12,7 @@ from dslc.types import TileType, broadcast_shapes
 
 from ..common.conversion import cast, unsigned
 from .access import atomic, load, outlet, store
+from .fields import expansion
 from .interleave import LANES, turns
 from .nests import AXIS_NAME, ELEMENT_NAME, LANE_NAME, Nest, block, element, nest, spread, term
 
@@ -101,7 +102,18 @@ def _concat(op: Op, scope: Scope) -> Context:
 
 
 # ---------------------------------------------------------------- elementwise, reductions, scans
+def _load(op: Op, scope: Scope) -> Context:
+    """Fields that become numbers in a dot are read there."""
+    if op.attr("fields") is None:
+        return load(op, scope)
+    scope.notes["packed"][op.into[0]] = op
+    return {**load(op, scope), "kind": None}
+
+
 def _map(op: Op, scope: Scope) -> Context:
+    if op.attr("fields") is not None:
+        return {"fields": expansion(op, scope), "outer": [], "loops": [], "lets": [], "row": None, "body": [], "writes": [], "streams": [], "lane": "",
+                "lanes": 0, "read": [], "written": []}
     shape, (body,) = op.attr("shape"), op.bodies
     inputs = [v for v in op.args if isinstance(v, Value)]
     streams = _outlets(op, scope)
@@ -118,7 +130,7 @@ def _map(op: Op, scope: Scope) -> Context:
     writes = [f"{to} = {value};" for to, value in zip(texts[len(inputs):], values, strict=True)]
     row = None if blocks or len(op.into) != 1 else _row(op.into[0], outs[0], n, values[0], streams, scope)
     loops = n.loops(step=LANES) if blocks else n.loops()
-    return {"outer": loops[:-1], "loops": [] if row else loops[-1:], "lets": lets,
+    return {"fields": None, "outer": loops[:-1], "loops": [] if row else loops[-1:], "lets": lets,
             "row": row, "body": lines, "writes": writes, "streams": streams, "lane": LANE_NAME, "lanes": LANES,
             "read": [b for b in blocks if b.members[0] < len(inputs)], "written": [b for b in blocks if b.members[0] >= len(inputs)]}
 
@@ -293,9 +305,13 @@ def _dot(op: Op, scope: Scope) -> Context:
         if store is not None:                               # the last trip writes its sums to the tensor
             ending = [scope.say("is_last_trip", index, step, stop), name, str(scope.notes["row"].get(into, row))]
             name = scope.notes["homes"][into]
-    return {"function": "dot_tf32" if op.attr("precision") else "dot", "m": into.tile.shape[0], "n": into.tile.shape[1], "k": _place(op.args[0]).shape[1],
-            "acc": name, "acc_row": row, "a": _factor(op.args[0], scope), "b": _factor(op.args[1], scope), "accumulate": accumulate,
-            "rest": [*_inside(op, scope, bool(ending)), *ending]}
+    return {"function": _function(op), "m": into.tile.shape[0], "n": into.tile.shape[1], "k": _place(op.args[0]).shape[1],
+            "acc": name, "acc_row": row, "a": _factor(op.args[0], scope), "b": scope.notes["fields"].get(op.args[1]) or _factor(op.args[1], scope),
+            "accumulate": accumulate, "rest": [*_inside(op, scope, bool(ending)), *ending]}
+
+
+def _function(op: Op) -> str:
+    return "dot_tf32" if op.attr("precision") else "dot" if op.attr("fields") is None else "dot_fields"
 
 
 def _inside(op: Op, scope: Scope, whole: bool) -> list[str]:
@@ -320,9 +336,8 @@ def panel_bytes(op: Op, scope: Scope) -> str:
     """Scratch that one op needs beside places: packed panels of a dot, the table of a scatter's check."""
     if op.name == "dot":
         ta, tb = _place(op.args[0]), _place(op.args[1])
-        tf32 = bool(op.attr("precision"))
-        types = [] if tf32 else [scope.type(ta.dtype), scope.type(tb.dtype)]
-        return scope.say("panels", "dot_tf32" if tf32 else "dot", ta.shape[0], tb.shape[1], ta.shape[1], types)
+        types = {"dot": [ta, tb], "dot_fields": [ta]}.get(_function(op), [])
+        return scope.say("panels", _function(op), ta.shape[0], tb.shape[1], ta.shape[1], [scope.type(t.dtype) for t in types])
     tiles = [v.tile.shape for v in op.args[2:] if isinstance(v, Value) and v.tile.shape] if op.name == "store" else []
     # Keys of 8 bytes, and a hash table of at most four times as many slots: the next power of two from twice their number.
     return str(8 * 5 * prod(broadcast_shapes(*tiles)) + 64) if tiles else ""
@@ -331,5 +346,5 @@ def panel_bytes(op: Op, scope: Scope) -> str:
 DESCRIBE: dict[str, Callable[[Op, Scope], Context]] = {
     "alloc": _alloc, "view": _view, "barrier": lambda _op, _scope: {}, "copy": _elements, "full": _full, "broadcast": _elements, "transpose": _elements,
     "reshape": _elements, "split": _elements, "iota": _iota, "concat": _concat, "map": _map, "cumsum": _cumsum, "segment_sum": _segment_sum, "take": _take,
-    "pack": _pack, "unpack": _unpack, "dot": _dot, "cast": cast, "load": load, "store": store,
+    "pack": _pack, "unpack": _unpack, "dot": _dot, "cast": cast, "load": _load, "store": store,
     **dict.fromkeys(("sum", "max", "min", "argmax", "argmin"), _reduction), **dict.fromkeys(("atomic_add", "atomic_min", "atomic_max"), atomic)}

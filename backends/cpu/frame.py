@@ -33,8 +33,9 @@ def frame(kernel: Kernel, scope: Scope) -> dict[str, Any]:
     unused = {v for op in walk(kernel.body) if (op.attr("stream") or op.attr("window"))
               and {*op.attr("inside", ()), *edges.covered.get(op, ())} == set(range(op.args[0].tensor.rank))  # type: ignore[union-attr]
               and not any(isinstance(c, Span) and c.stop is not None for c in op.args) for v in (op.into or op.args[1:2]) if v not in summed}
+    unused |= {v for op in walk(kernel.body) if op.name == "load" and op.attr("fields") is not None for v in op.into}
     scope.notes.update(single=single(kernel), panels=panels(kernel, scope, edges), begun=sums, edges=edges, row={}, outlets=outlets, homes={}, unused=unused,
-                       beside={}, results=list(dict.fromkeys(op.args[0] for op in outlets.values())))
+                       beside={}, fields={}, packed={}, results=list(dict.fromkeys(op.args[0] for op in outlets.values())))
     results: list[Value] = scope.notes["results"]
     scope.notes["past"] = {scope.name(v): scope.fresh(f"{scope.name(v)}_past") for v in results}
     members = fields(kernel)
@@ -60,6 +61,7 @@ def frame(kernel: Kernel, scope: Scope) -> dict[str, Any]:
     return {"name": kernel.name, "target": "cpu", "origin": Path(kernel.loc.file).name if kernel.loc else "",
             "fields": [member(f, names[f.kind, f.name]) for f in members],
             "headers": ["tile_types.h", "tile_math.h", "tile_memory.h", *(["tile_dot.h"] if any(op.name == "dot" for op in walk(kernel.body)) else []),
+                        *(["tile_fields.h"] if any(op.name == "dot" and op.attr("fields") is not None for op in walk(kernel.body)) else []),
                         *(["tile_panels.h"] if made else [])],
             "arena": need, "panels": scope.say("largest", scratch), "locals": used(locals_, text), "prologue": before,
             "coordinates": [c for c in coordinates if word(c["name"], body)],

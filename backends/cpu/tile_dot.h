@@ -8,27 +8,9 @@
 #ifndef DSLC_TILE_DOT_H
 #define DSLC_TILE_DOT_H
 
+#include "tile_skinny.h"
 #include "tile_strips.h"
 #include "tile_vector.h"
-
-template <int M, int N, int K, class A> struct DotPlan {
-    typedef typename DotOperand<A>::unit T;
-    static const int lanes = DotOperand<A>::lanes, width = DotWidth<T>::value, panel = dot_vectors * width;
-    static const int units = (K + lanes - 1) / lanes, depth = units < dot_depth ? units : dot_depth;
-    static const int edge = N % panel, edge_vectors = edge > 0 ? (edge + width - 1) / width : dot_vectors;
-    static const size_t panel_bytes = ((size_t)depth * panel * sizeof(T) + 63) / 64 * 64;
-    static const size_t left_bytes = ((size_t)M * (depth * sizeof(T) + 64) + 63) / 64 * 64;
-    // Of a right operand whose rows are far apart all panels are packed at once, row by row, where that costs no less than the product.
-    static const bool wide = M > dot_strip && M <= dot_wide_rows && N > panel;
-    static const int wide_depth = units < dot_wide_depth ? units : dot_wide_depth;
-
-    // How many units of k, from `unit` on, are multiplied at a time: it depends on nothing else, so that the bits of a sum do not.
-    static int cut(int unit, int all) {
-        const int block = dot_cut(all), rest = block - unit % block, n = wide && rest > wide_depth ? wide_depth : rest;
-        return n < all - unit ? n : all - unit;
-    }
-    static const size_t wide_units = (size_t)wide_depth * ((N + panel - 1) / panel * panel), wide_bytes = wide ? 2 * wide_units * sizeof(T) : 0;
-};
 
 // What is multiplied in one cut of k: a, converted or where it stands, or packed strips; b, or packed panels.
 template <class A, class B> struct DotCut {
@@ -153,7 +135,8 @@ DSLC_FN void dot_stream(const DotSum<T> &whole, T *acc, index_t acc_row, const W
 // Bytes of 64-byte aligned scratch.
 template <int M, int N, int K, class A, class B> constexpr size_t dot_scratch() {
     typedef DotPlan<M, N, K, A> P;
-    return M == 1 || N == 1 ? (2 * (size_t)K + (M > N ? M : N)) * sizeof(typename DotOperand<A>::scalar) : P::panel_bytes + P::left_bytes + P::wide_bytes;
+    const size_t tile_bytes = P::panel_bytes + P::left_bytes + P::wide_bytes, skinny_bytes = SkinnyPlan<M, N, K, A, B>::bytes;
+    return M == 1 || N == 1 ? (2 * (size_t)K + (M > N ? M : N)) * sizeof(typename DotOperand<A>::scalar) : tile_bytes > skinny_bytes ? tile_bytes : skinny_bytes;
 }
 
 // acc rows are acc_row elements apart, its columns adjacent; the operands' strides are in elements, any sign, 0 allowed.
@@ -174,6 +157,8 @@ DSLC_FN void dot(C *acc, index_t acc_row, const Window<A> &a, const Window<B> &b
     else if constexpr (N == 1)
         dot_matrix_vector<M, K>(sum, sum.from_row, sum.to_row, b.data, b.row, a.data, a.col, a.row, (C *)scratch, inside, m);
     else {
+        if constexpr (SkinnyPlan<M, N, K, A, B>::possible)
+            if (SkinnyPlan<M, N, K, A, B>::takes(b)) return skinny_dot<M, N, K>(sum, acc, acc_row, a, b, scratch, inside, m, n);
         if constexpr (DotPlan<M, N, K, A>::wide)
             if (!b.packed && b.col == 1 && dot_far(b.row, sizeof(B))) return dot_stream<M, N, K>(sum, acc, acc_row, a, b, scratch, inside, m, n);
         dot_tile<M, N, K>(sum, acc, acc_row, a, b, scratch, inside, m, n);

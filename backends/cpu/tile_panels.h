@@ -1,5 +1,5 @@
 // Matrices of a tensor laid out for dot by the launcher, once for all programs that read them: strips of rows or panels of columns, converted to
-// the arithmetic type, zeros past the edges. The bits of a product do not depend on it.
+// the arithmetic type, zeros past the edges. The bits of a product do not depend on it, but where few rows meet a transposed operand (tile_skinny.h).
 #ifndef DSLC_TILE_PANELS_H
 #define DSLC_TILE_PANELS_H
 #include <stdlib.h>

@@ -422,4 +422,24 @@ static __attribute__((noinline)) void dot_convert_left(typename DotOperand<A>::u
     }
 }
 
+// ---------------------------------------------------------------- how a tile product is cut
+template <int M, int N, int K, class A> struct DotPlan {
+    typedef typename DotOperand<A>::unit T;
+    static const int lanes = DotOperand<A>::lanes, width = DotWidth<T>::value, panel = dot_vectors * width;
+    static const int units = (K + lanes - 1) / lanes, depth = units < dot_depth ? units : dot_depth;
+    static const int edge = N % panel, edge_vectors = edge > 0 ? (edge + width - 1) / width : dot_vectors;
+    static const size_t panel_bytes = ((size_t)depth * panel * sizeof(T) + 63) / 64 * 64;
+    static const size_t left_bytes = ((size_t)M * (depth * sizeof(T) + 64) + 63) / 64 * 64;
+    // Of a right operand whose rows are far apart all panels are packed at once, row by row, where that costs no less than the product.
+    static const bool wide = M > dot_strip && M <= dot_wide_rows && N > panel;
+    static const int wide_depth = units < dot_wide_depth ? units : dot_wide_depth;
+
+    // How many units of k, from `unit` on, are multiplied at a time: it depends on nothing else, so that the bits of a sum do not.
+    static int cut(int unit, int all) {
+        const int block = dot_cut(all), rest = block - unit % block, n = wide && rest > wide_depth ? wide_depth : rest;
+        return n < all - unit ? n : all - unit;
+    }
+    static const size_t wide_units = (size_t)wide_depth * ((N + panel - 1) / panel * panel), wide_bytes = wide ? 2 * wide_units * sizeof(T) : 0;
+};
+
 #endif

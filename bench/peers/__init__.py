@@ -58,7 +58,7 @@ PEERS: Mapping[str, Peer] = {
     "onnxruntime:int8": Peer("with_onnxruntime", "onnxruntime", "activations quantised to 8 bits (accuracy level 4)"),
     "numba": Peer("with_numba", "numba", "parallel loops in the order i, k, j, fastmath"),
     "fht-cpu": Peer("with_fht", "fht_cpu", "out of place"),
-    "ggml": Peer("", "llama_cpp_python", "no adapter is written"),
+    "ggml": Peer("with_ggml", "llama_cpp_python", "Q4_0 in its own layout, activations rounded to 8 bits; flash_attn_ext"),
     "c": Peer("with_c", "", "written in C with vector types, own threads"),
     "c:streaming": Peer("with_c", "", "the same with streaming stores"),
 }
