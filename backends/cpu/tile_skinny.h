@@ -143,7 +143,7 @@ DSLC_FN void skinny_inner(const DotSum<T> &c, const T *a, int pitch, const B *b,
         T total[width];
         const V totals = skinny_totals<T>(sum + s);
         __builtin_memcpy(total, &totals, sizeof totals);
-        DSLC_UNROLL for (int l = 0; l < width && s + l < sums; ++l) {
+        for (int l = 0; l < width && s + l < sums; ++l) {
             const int i = (s + l) / columns, j = (s + l) % columns;
             for (int e = k; e < depth; ++e) total[l] = dot_multiply_add(a[i * pitch + e], (T)dot_value(b[j * b_col + e]), total[l]);
             c.to[i * c.to_row + j] = c.from ? c.from[i * c.from_row + j] + total[l] : total[l];
