@@ -4,7 +4,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +36,14 @@ def bench_words(p: argparse.ArgumentParser) -> None:
     p.add_argument("--plot", metavar="FILE", help="draw it: .svg, or .png by matplotlib")
 
 
+def _text(results: Sequence[contest.Result], about: Mapping[str, Any]) -> str:
+    return json.dumps(table.as_json(results, about), indent=1)
+
+
+def _write(path: str, results: Sequence[contest.Result], about: Mapping[str, Any]) -> None:
+    Path(path).write_text(_text(results, about) + "\n")
+
+
 def bench(a: argparse.Namespace, sizes: Sizes, tell: Tell) -> int:
     """Measure and print; 1 if a contestant's result is not ours."""
     options = {n: int(v) if v.isdigit() else v for n, _, v in (word.partition("=") for word in a.options)}
@@ -49,11 +57,12 @@ def bench(a: argparse.Namespace, sizes: Sizes, tell: Tell) -> int:
         for case in todo:
             results.append(c.measure(case, chosen(case.contestants, a.peers)))
             tell("")
+            if a.json and a.json != "-":                    # a run that is cut short leaves what it measured
+                _write(a.json, results, about)
             show("\n" + "\n".join(table.lines(results[-1])))
     show("\n" + "\n".join(table.summary(results)))
-    if a.json:
-        text = json.dumps(table.as_json(results, about), indent=1)
-        print(text) if a.json == "-" else Path(a.json).write_text(text + "\n")
+    if a.json == "-":
+        print(_text(results, about))
     if a.plot:
         plot.write(results, a.plot)
     return int(any(not verdict.agrees(r, e) for r in results for e in r.entries.values()))
