@@ -29,7 +29,7 @@ before_line put_past past_caches past_fence past_row last_level_bytes element Do
 skinny_columns skinny_columns_of skinny_columns_of_rows skinny_dot skinny_fold skinny_fold_fours skinny_halve skinny_inner skinny_kept
 skinny_large skinny_left skinny_load skinny_many_registers skinny_pass skinny_pass_of_rows skinny_row skinny_rows skinny_totals skinny_vectors
 SkinnyMask Fields FieldsPlan dot_fields dot_fields_scratch fields_ahead fields_by_column fields_columns fields_in_word fields_number
-fields_panels fields_row fields_rows fields_words skinny_add skinny_packed_row """.split())
+fields_panels fields_row fields_rows fields_words skinny_least skinny_add skinny_packed_row """.split())
 
 BACKEND = Backend(
     name="cpu",

@@ -76,29 +76,31 @@ template <class A, int group, int strips> struct PanelsJob {
         for (int d = axes - 1; d >= 0; number /= around[d].size, --d) offset += number % around[d].size * around[d].stride;
         return from + offset;
     }
-    // How many units from `unit` on are laid out at a time: no more than its block has.
-    int piece(index_t unit) const {
-        const index_t begin = unit / to.tile * to.tile, end = least(begin + to.tile, to.units);
-        return to.window(0, 0, begin * lanes).rest(unit - begin, (int)least(panels_depth, end - unit));
+    // Some units, all of one block: where that begins, for the first row, how long its strips are, and where in them the units are.
+    struct Piece {
+        index_t unit, begin, pitch, from;
+        int units;
+    };
+    Piece piece(index_t unit) const {
+        const index_t first = unit / to.tile * to.tile, at = unit - first;
+        const Window<A> tile = to.window(0, 0, first * lanes);
+        return {unit, tile.strips(at) - to.data, tile.pitch(at), tile.from(at), tile.rest(at, (int)least(panels_depth, tile.units - at))};
     }
-    // So many units of the strip that begins at `row`, zeros past the ends of the matrix.
-    template <int height> void strip(index_t number, const A *matrix, index_t row, index_t unit) const {
-        const index_t begin = unit / to.tile * to.tile;
-        const Window<A> tile = to.window(number, row, begin * lanes);
-        const int units = piece(unit);
-        typename DotOperand<A>::unit *out = to.data + (tile.strips(unit - begin) - to.data) + tile.from(unit - begin) * height;
-        const index_t first = unit * lanes, inside = most(least(rows.size - row, height), 0);
-        const index_t n = inside > 0 ? most(least(k.size - first, units * lanes), 0) : 0, whole = (n + lanes - 1) / lanes;
+    // A piece of the strip that begins at `row`, zeros past the ends of the matrix.
+    template <int height> void strip(index_t number, const A *matrix, index_t row, const Piece &p) const {
+        typename DotOperand<A>::unit *out = to.data + number * to.matrix + p.begin + row * p.pitch + p.from * height;
+        const index_t first = p.unit * lanes, inside = most(least(rows.size - row, height), 0);
+        const index_t n = inside > 0 ? most(least(k.size - first, p.units * lanes), 0) : 0, whole = (n + lanes - 1) / lanes;
         if (n > 0)
             dot_pack_panel<A, height>(out, matrix + row * rows.stride + first * k.stride, k.stride, rows.stride, (int)inside, (int)n);
-        if (whole < units) __builtin_memset(out + whole * height, 0, (size_t)((units - whole) * height) * sizeof *out);
+        if (whole < p.units) __builtin_memset(out + whole * height, 0, (size_t)((p.units - whole) * height) * sizeof *out);
     }
     // The s-th strip of the group at `row`.
-    void strip_of(index_t number, const A *matrix, index_t row, int s, index_t unit) const {
+    void strip_of(index_t number, const A *matrix, index_t row, int s, const Piece &p) const {
         const int height = group / strips, taller = group % strips;
         if constexpr (taller > 0)
-            if (s < taller) return strip<height + 1>(number, matrix, row + s * (height + 1), unit);
-        strip<height>(number, matrix, row + taller + s * height, unit);
+            if (s < taller) return strip<height + 1>(number, matrix, row + s * (height + 1), p);
+        strip<height>(number, matrix, row + taller + s * height, p);
     }
     static int32_t programs(const void *packed, int64_t first, int64_t last, void *) {
         const PanelsJob &job = *(const PanelsJob *)packed;
@@ -107,12 +109,13 @@ template <class A, int group, int strips> struct PanelsJob {
             const index_t number = program / strips / sets, g = program / strips % sets * together, end = least(g + together, groups);
             const A *matrix = job.matrix(number);
             const int s = (int)(program % strips);
-            if (job.rows.stride == 1)                        // neighbouring columns share cache lines and pages
-                for (index_t unit = 0; unit < job.to.units; unit += job.piece(unit))
-                    for (index_t c = g; c < end; ++c) job.strip_of(number, matrix, c * group, s, unit);
-            else
-                for (index_t c = g; c < end; ++c)
-                    for (index_t unit = 0; unit < job.to.units; unit += job.piece(unit)) job.strip_of(number, matrix, c * group, s, unit);
+            // Side by side: neighbouring columns share cache lines and pages.
+            for (index_t c = g, beside = job.rows.stride == 1 ? end : g + 1; c < end; c = beside, beside = beside + 1)
+                for (index_t unit = 0; unit < job.to.units;) {
+                    const Piece p = job.piece(unit);
+                    for (index_t one = c; one < beside; ++one) job.strip_of(number, matrix, one * group, s, p);
+                    unit += p.units;
+                }
         }
         return 0;
     }
