@@ -94,6 +94,24 @@ def elsewhere(a: "f32[M, K]", b: "f32[K, N]", c: "f32[M, L]", *, BM: const = 8, 
     tile.store(c, ((i * BM, BM), (j * BN, BN)), acc)
 
 
+@tile_kernel
+def too_many(a: "f32[M, K]", b: "f32[K, N]", c: "f32[M, N]", *, BM: const = 8, BN: const = 64, BK: const = 64):
+    """Half of the programs have nothing to do."""
+    i, j = tile.grid(2 * tile.cdiv(M, BM), 2 * tile.cdiv(N, BN))
+    acc = tile.zeros((BM, BN), tile.f32)
+    for k in tile.range(0, K, BK):
+        acc = tile.dot(tile.load(a, ((i * BM, BM), (k, BK))), tile.load(b, ((k, BK), (j * BN, BN))), acc)
+    tile.store(c, ((i * BM, BM), (j * BN, BN)), acc)
+
+
+@pytest.mark.parametrize("rows", [1, 8, 32, 128])
+def test_tiles_past_the_end(rows: int) -> None:
+    a, b = operands(150, 1024, 70, np.float32)
+    c = np.empty((150, 1024), np.float32)
+    too_many(a, b, c, BM=rows)
+    np.testing.assert_array_equal(c, a @ b)
+
+
 def test_what_lies_before_is_zero() -> None:
     a, b = operands(21, 35, 20, np.float32)
     c = np.empty((21, 35), np.float32)

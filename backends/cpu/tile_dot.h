@@ -148,6 +148,7 @@ DSLC_FN void dot(C *acc, index_t acc_row, const Window<A> &a, const Window<B> &b
                  index_t columns = N, bool last = false, C *to = nullptr, index_t to_row = 0) {
     const int inside = depth < K ? (int)depth : K, m = rows < M ? (int)rows : M, n = columns < N ? (int)columns : N;
     const DotSum<C> sum = {accumulate ? acc : nullptr, last ? to : acc, acc_row, last ? to_row : acc_row};
+    if (m < 1 || n < 1) return;
     if (inside < 1) {
         if (!sum.from || sum.from != sum.to)
             for (int i = 0; i < m; ++i)
