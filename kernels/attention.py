@@ -132,6 +132,7 @@ def attention_join(part: "f32[P, SQ, H, DV]", lse: "f32[P, H, SQ]", o: "T[B, SQ,
 # ---------------------------------------------------------------- host
 DECODE_PROGRAMS, DECODE_KEYS = 32, 1024    # programs that keep some dozen cores busy to the end; keys that repay a program of their own
 
+
 def flash_attention(q: Any, k: Any, v: Any, *, causal: bool = False, window: int = 0, scale: float | None = None, return_lse: bool = False, out: Any = None,
                     **consts: Any) -> Any:
     """o[b, i, h] = sum_j w_ij v[b, j, g] / sum_j w_ij, w_ij = exp(scale q[b, i, h].k[b, j, g]) over the keys j that i sees, g = h // (H / G).

@@ -192,16 +192,11 @@ def tile_sizes(m: int, n: int, k: int, threads: int, by_columns: bool = False, f
     along whole rows, 32 to a tile, 7.9 by runs of 256 in tiles of 1024.
     """
     up = [1 << max(x - 1, 0).bit_length() for x in (m, n, k)]
-    if m == 1:
+    if m == 1 or (m <= 8 and floats and not by_columns):
         bn = 16 if by_columns else min(4096, up[1])
         while bn > 128 and -(-n // bn) < threads:
             bn //= 2
-        return {"BM": 1, "BN": max(bn, 16), "BK": max(16, min(4096, up[2])) if by_columns else 64}
-    if m <= 8 and floats and not by_columns:
-        bn = min(4096, up[1])
-        while bn > 128 and -(-n // bn) < threads:
-            bn //= 2
-        return {"BM": up[0], "BN": max(bn, 16), "BK": 32}
+        return {"BM": up[0], "BN": max(bn, 16), "BK": max(16, min(4096, up[2])) if by_columns else 64 if m == 1 else 32}
     bm, bn = min(BLOCK, up[0]), max(16, min(BLOCK if m > FEW else BLOCK // 2, up[1]))
     while bn > 64 and -(-m // bm) * -(-n // bn) < 2 * threads:
         bn //= 2

@@ -261,7 +261,8 @@ class QuantisedLinear:
 
     def __call__(self, x: Any, *, splits: int | None = None) -> Any:
         """x (.., K) times the weights, plus the bias: (.., N).  `splits` divides K among programs; None chooses by the shape and the threads."""
-        shape, dtype = (described(x=x)["x"].shape, described(x=x)["x"].dtype)
+        given = described(x=x)["x"]
+        shape, dtype = given.shape, given.dtype
         if shape[-1:] != (self.in_features,):
             raise ValueError(f"x: expected (.., {self.in_features}), got {shape}")
         if dtype not in ("f32", "f16", "bf16"):

@@ -12,7 +12,7 @@ from dslc.types import DTYPES
 from .access import load
 from .nests import nest
 
-IN_WORD, DEPTH, COLUMNS, LARGEST = 8, 256, 32, 128       # fields; rows of a tile (dot_depth); columns of the widest panel; exact in bf16 less 15
+IN_WORD, DEPTH, COLUMNS, LARGEST = 8, 256, 32, 128       # fields; rows of a tile, no more than dot_depth; columns of the widest panel; exact in bf16 less 15
 BY_COLUMN = "fields_by_column"
 
 

@@ -15,7 +15,7 @@ template <> struct DotSkinny<f16> { enum { possible = 1 }; };
 template <> struct DotSkinny<bf16> { enum { possible = 1 }; };
 
 // Rows of a at most; rows of b to a pass over the sums; columns of such a b at least.
-enum { skinny_rows = 8, skinny_pass = 16, skinny_least = 64 };
+enum { skinny_rows = 8, skinny_pass = 8, skinny_least = 64 };
 // Bytes that are fetched ahead of use; a tile of b that is smaller than `skinny_large` comes from a cache.
 static const index_t skinny_ahead = 2048, skinny_large = 16384;
 // Columns of b (inner products) or vectors of its rows at a time: accumulators, what is loaded of b and one x in 16 registers, or in 32.

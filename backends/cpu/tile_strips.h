@@ -430,7 +430,7 @@ template <int M, int N, int K, class A> struct DotPlan {
     static const int edge = N % panel, edge_vectors = edge > 0 ? (edge + width - 1) / width : dot_vectors;
     static const size_t panel_bytes = ((size_t)depth * panel * sizeof(T) + 63) / 64 * 64;
     static const size_t left_bytes = ((size_t)M * (depth * sizeof(T) + 64) + 63) / 64 * 64;
-    // Of a right operand whose rows are far apart all panels are packed at once, row by row, where that costs no less than the product.
+    // Where packing a right operand whose rows are far apart costs no less than the product, it goes on meanwhile: two cuts of all panels.
     static const bool wide = M > dot_strip && M <= dot_wide_rows && N > panel;
     static const int wide_depth = units < dot_wide_depth ? units : dot_wide_depth;
 
