@@ -25,7 +25,7 @@ TURNS = 5                # of a candidate and of the best so far
 LAST_TURNS = 15          # of the best and the default, for the table
 BETTER = 0.98            # a candidate must take at most this part of the best so far, which is more than the drift of a quiet machine
 # Where host functions choose constants themselves, their choice is the default to beat.
-STARTS: Mapping[str, Callable[[Mapping[str, Any]], Constants]] = {"gemm": lambda n: tile_sizes(n["M"], n["N"], n["K"], threads())}
+STARTS: Mapping[str, Callable[[Mapping[str, Any]], Constants]] = {"gemm": lambda n: dict(tile_sizes(n["M"], n["N"], n["K"], threads()))}
 
 
 @dataclass(frozen=True)

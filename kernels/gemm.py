@@ -4,12 +4,15 @@ Grouped and quantised products are elsewhere.
 """
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from dslc import const, schedule, tile, tile_function, tile_kernel
-from dslc.errors import check
+from dslc.errors import DslError, check
 from dslc.runtime.arrays import as_array
 from dslc.runtime.library import Example, Expected, Given
 from dslc.runtime.trial import threads
@@ -184,7 +187,8 @@ def prepack(weight: Any) -> PackedWeight:
     return PackedWeight(weight, panels)
 
 
-def tile_sizes(m: int, n: int, k: int, threads: int, by_columns: bool = False, floats: bool = True) -> dict[str, int]:
+@lru_cache(4096)
+def tile_sizes(m: int, n: int, k: int, threads: int, by_columns: bool = False, floats: bool = True) -> Mapping[str, int]:
     """Constants for a product (M, K) by (K, N): tiles hardly larger than the result, and two programs to a thread if that leaves 64 a side.
 
     Up to eight rows: runs of b that are as long as they come, along N, or along K where its columns are contiguous (by_columns).  Measured with one thread
@@ -196,13 +200,13 @@ def tile_sizes(m: int, n: int, k: int, threads: int, by_columns: bool = False, f
         bn = 16 if by_columns else min(4096, up[1])
         while bn > 128 and -(-n // bn) < threads:
             bn //= 2
-        return {"BM": up[0], "BN": max(bn, 16), "BK": max(16, min(4096, up[2])) if by_columns else 64 if m == 1 else 32}
+        return MappingProxyType({"BM": up[0], "BN": max(bn, 16), "BK": max(16, min(4096, up[2])) if by_columns else 64 if m == 1 else 32})
     bm, bn = min(BLOCK, up[0]), max(16, min(BLOCK if m > FEW else BLOCK // 2, up[1]))
     while bn > 64 and -(-m // bm) * -(-n // bn) < 2 * threads:
         bn //= 2
     while bm > 64 and -(-m // bm) * -(-n // bn) < 2 * threads:
         bm //= 2
-    return {"BM": bm, "BN": bn, "BK": max(16, min(DEPTH, up[2]))}
+    return MappingProxyType({"BM": bm, "BN": bn, "BK": max(16, min(DEPTH, up[2]))})
 
 
 def matmul(a: Any, b: Any, bias: Any = None, *, activation: str | None = None, out: Any = None, dtype: Any = None, splits: int = 1, **consts: Any) -> Any:
@@ -217,8 +221,9 @@ def matmul(a: Any, b: Any, bias: Any = None, *, activation: str | None = None, o
     """
     panels, b = (b.panels, b.weight) if isinstance(b, PackedWeight) else (None, b)
     x, y = as_array(a), as_array(b)
-    check(len(x.shape) == len(y.shape) == 2 and x.shape[1] == y.shape[0], f"matmul: expected a (M, K) and b (K, N), got {x.shape} and {y.shape}")
-    if activation not in (None, *ACTIVATIONS):
+    if len(x.shape) != 2 or len(y.shape) != 2 or x.shape[1] != y.shape[0]:                  # not by `check`: products take no longer than its message
+        raise DslError(f"matmul: expected a (M, K) and b (K, N), got {x.shape} and {y.shape}")
+    if activation is not None and activation not in ACTIVATIONS:
         raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)} or None, got {activation!r}")
     m, n = x.shape[0], y.shape[1]
     integral = x.dtype[0] in "iu"
@@ -236,10 +241,10 @@ def matmul(a: Any, b: Any, bias: Any = None, *, activation: str | None = None, o
              "epilogue": identity if bias is None else bias_add if activation is None else ACTIVATIONS[activation]}
     if panels is not None and m > 1 and x.dtype == y.dtype:
         sizes = {"BM": min(BLOCK, 1 << (m - 1).bit_length()), "BK": PANEL_DEPTH_INT8 if integral else PANEL_DEPTH}
-        gemm_panels(a, panels, c, bias, **{**given, **sizes, **{k: v for k, v in consts.items() if k != "BN"}})
+        gemm_panels(x, panels, c, bias, **{**given, **sizes, **{k: v for k, v in consts.items() if k != "BN"}})
     else:
         by_shape = tile_sizes(m, n, x.shape[1], threads(), y.strides[0] == 1 < y.strides[1], not integral) if x.device == "cpu" else {}
-        gemm(a, b, c, bias, **{**given, **by_shape, **consts})
+        gemm(x, y, c, bias, **{**given, **by_shape, **consts})
     return c
 
 

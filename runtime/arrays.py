@@ -86,7 +86,7 @@ def _in_elements(strides: tuple[int, ...], itemsize: int) -> tuple[int, ...] | N
 
 
 def as_array(value: Any) -> Array:
-    """`value` as an Array.
+    """`value` as an Array; an Array is returned as it is.
 
     Taken are NumPy arrays, tensors with `data_ptr` and `stride` (torch), registered device interfaces, `__dlpack__`,
     `__array_interface__` and the buffer protocol.  Raises DslError for anything else, for an element type without a
@@ -102,6 +102,8 @@ def as_array(value: Any) -> Array:
                 writable = flags & _WRITEABLE != 0
                 note = "" if writable else _READ_ONLY
                 return _new(Array, (pointer, name, value.shape, strides, size, writable, "cpu", value, note))
+    if type(value) is Array:
+        return value
     for protocol in _PROTOCOLS:
         found = protocol(value)
         if found is not None:

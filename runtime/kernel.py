@@ -102,7 +102,7 @@ class TileKernel:
         """
         if self._mixed or (named and not named.keys() <= self._consts):
             args, named = self._in_order(args, named)
-        values = [as_array(v) if type(v) is np.ndarray and v.ndim else _view(v) for v in args]
+        values = [as_array(v) if type(v) is np.ndarray and v.ndim else v if type(v) is Array else _view(v) for v in args]
         said = schedule = None if schedule is None else _as_schedule(schedule)
         key = (target, said and (said, str(said)), *_environment_says(), *[_kind(v) for v in values],
                *([(n, v, repr(v)) for n, v in named.items()] if named else ()))

@@ -144,7 +144,7 @@ template <int M, int N, int K, class A, class B> constexpr size_t dot_scratch() 
 // There is no more of the operands than `depth` of K, `rows` of a and `columns` of b, each of which may exceed the tile; what becomes of acc past them,
 // nobody reads. If it is the `last` product of a sum, that is left at `to` instead of acc.
 template <int M, int N, int K, class A, class B, class C>
-DSLC_FN void dot(C *acc, index_t acc_row, const Window<A> &a, const Window<B> &b, bool accumulate, void *scratch, index_t depth = K, index_t rows = M,
+DSLC_ONCE void dot(C *acc, index_t acc_row, const Window<A> &a, const Window<B> &b, bool accumulate, void *scratch, index_t depth = K, index_t rows = M,
                  index_t columns = N, bool last = false, C *to = nullptr, index_t to_row = 0) {
     const int inside = depth < K ? (int)depth : K, m = rows < M ? (int)rows : M, n = columns < N ? (int)columns : N;
     const DotSum<C> sum = {accumulate ? acc : nullptr, last ? to : acc, acc_row, last ? to_row : acc_row};

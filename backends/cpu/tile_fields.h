@@ -47,7 +47,7 @@ DSLC_FN void fields_columns(f32 *c, index_t c_row, const f32 *a, int pitch, cons
         DSLC_UNROLL for (int i = 0; i < M; ++i) __builtin_memcpy(c + i * c_row + j + v * width, &sum[v][i], sizeof(dot_f32));
 }
 template <int M, int N, int constant>
-static __attribute__((noinline)) void fields_rows(f32 *c, index_t c_row, const f32 *a, int pitch, const Fields<constant> &b, index_t r, bool more) {
+DSLC_ONCE void fields_rows(f32 *c, index_t c_row, const f32 *a, int pitch, const Fields<constant> &b, index_t r, bool more) {
     constexpr int vectors = M == 1 && N % (4 * DotWidth<f32>::value) == 0 ? 4 : M <= 3 && N % (2 * DotWidth<f32>::value) == 0 ? 2 : 1;
     for (int j = 0; j < N; j += vectors * DotWidth<f32>::value) fields_columns<M, vectors>(c, c_row, a, pitch, b, r, j, more);
 }

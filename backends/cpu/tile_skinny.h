@@ -151,9 +151,9 @@ DSLC_FN void skinny_inner(const DotSum<T> &c, const T *a, int pitch, const B *b,
         }
     }
 }
-// All columns. noinline: registers that nothing else competes for.
+// All columns. Apart from its callers nothing else competes for its registers.
 template <int M, bool fetch, class T, class B>
-static __attribute__((noinline)) void skinny_columns_of(const DotSum<T> &c, const T *a, int pitch, const B *b, index_t b_col, int n, int depth) {
+DSLC_ONCE void skinny_columns_of(const DotSum<T> &c, const T *a, int pitch, const B *b, index_t b_col, int n, int depth) {
     constexpr int columns = skinny_columns(M);
     const index_t ahead = (skinny_ahead / (depth * (index_t)sizeof(B)) + 1) * b_col;
     int j = 0;
@@ -184,7 +184,7 @@ DSLC_FN void skinny_columns_of_rows(T *c, index_t c_row, const T *a, int pitch, 
         DSLC_UNROLL for (int j = 0; j < vectors; ++j) __builtin_memcpy(c + i * c_row + j * width, &sum[i][j], sizeof(V));
 }
 template <int M, bool fetch, class T, class B>
-static __attribute__((noinline)) void skinny_pass_of_rows(T *c, index_t c_row, const T *a, int pitch, const B *b, index_t b_row, int columns, int depth,
+DSLC_ONCE void skinny_pass_of_rows(T *c, index_t c_row, const T *a, int pitch, const B *b, index_t b_row, int columns, int depth,
                                                           bool more) {
     const int width = DotWidth<T>::value, wide = skinny_vectors(M) * width;
     const B *next = b + (skinny_ahead / (skinny_pass * columns * (index_t)sizeof(B)) + 1) * skinny_pass * b_row;
