@@ -117,9 +117,10 @@ template <int M, bool split, class T, class A> DSLC_FN void skinny_left(T *to, i
 }
 
 // ---------------------------------------------------------------- inner products
-// c(M, columns) + a(M, depth) b(depth, columns), columns of b contiguous and b_col apart.
-template <int M, int columns, bool fetch, class T, class B>
-DSLC_FN void skinny_inner(const DotSum<T> &c, const T *a, int pitch, const B *b, index_t b_col, int depth, index_t ahead) {
+// c(M, columns) + a(M, depth) b(depth, columns), columns of b contiguous and b_col apart. (A pitch that were not constant would cost a third of the time:
+// g++ keeps the address of each row of a on the stack.)
+template <int M, int columns, int pitch, bool fetch, class T, class B>
+DSLC_FN void skinny_inner(const DotSum<T> &c, const T *a, const B *b, index_t b_col, int depth, index_t ahead) {
     typedef typename DotVector<T>::type V;
     constexpr int width = DotWidth<T>::value, sums = M * columns, padded = (sums + width - 1) / width * width;
     if (fetch)                                               // whole columns: memory is read in the order of its addresses
@@ -140,33 +141,35 @@ DSLC_FN void skinny_inner(const DotSum<T> &c, const T *a, int pitch, const B *b,
                 DSLC_UNROLL for (int j = 0; j < columns; ++j) sum[i * columns + j] = dot_multiply_add(x, y[j][half], sum[i * columns + j]);
             }
     }
+    T total[padded];
     DSLC_UNROLL for (int s = 0; s < padded; s += width) {
-        T total[width];
         const V totals = skinny_totals<T>(sum + s);
-        __builtin_memcpy(total, &totals, sizeof totals);
-        for (int l = 0; l < width && s + l < sums; ++l) {
-            const int i = (s + l) / columns, j = (s + l) % columns;
-            for (int e = k; e < depth; ++e) total[l] = dot_multiply_add(a[i * pitch + e], (T)dot_value(b[j * b_col + e]), total[l]);
-            c.to[i * c.to_row + j] = c.from ? c.from[i * c.from_row + j] + total[l] : total[l];
-        }
+        __builtin_memcpy(total + s, &totals, sizeof totals);
+    }
+    for (; k < depth; ++k)
+        for (int s = 0; s < sums; ++s) total[s] = dot_multiply_add(a[s / columns * pitch + k], (T)dot_value(b[s % columns * b_col + k]), total[s]);
+    DSLC_UNROLL for (int i = 0; i < M; ++i) {
+        if (c.from)
+            DSLC_UNROLL for (int j = 0; j < columns; ++j) total[i * columns + j] += c.from[i * c.from_row + j];
+        __builtin_memcpy(c.to + i * c.to_row, total + i * columns, columns * sizeof(T));
     }
 }
 // All columns. Apart from its callers nothing else competes for its registers.
-template <int M, bool fetch, class T, class B>
-DSLC_ONCE void skinny_columns_of(const DotSum<T> &c, const T *a, int pitch, const B *b, index_t b_col, int n, int depth) {
+template <int M, int pitch, bool fetch, class T, class B>
+DSLC_ONCE void skinny_columns_of(const DotSum<T> &c, const T *a, const B *b, index_t b_col, int n, int depth) {
     constexpr int columns = skinny_columns(M);
     const index_t ahead = (skinny_ahead / (depth * (index_t)sizeof(B)) + 1) * b_col;
     int j = 0;
     for (; j + columns <= n; j += columns)
-        skinny_inner<M, columns, fetch>(c.beside(j), a, pitch, b + j * b_col, b_col, depth, ahead);
+        skinny_inner<M, columns, pitch, fetch>(c.beside(j), a, b + j * b_col, b_col, depth, ahead);
     if constexpr (columns > 1)
-        for (; j < n; ++j) skinny_inner<M, 1, fetch>(c.beside(j), a, pitch, b + j * b_col, b_col, depth, ahead);
+        for (; j < n; ++j) skinny_inner<M, 1, pitch, fetch>(c.beside(j), a, b + j * b_col, b_col, depth, ahead);
 }
 
 // ---------------------------------------------------------------- sums of rows
 // c(M, vectors) (+)= a(M, depth) b(depth, vectors), rows of b contiguous; each sum runs over k in order.
-template <int M, int vectors, class T, class B>
-DSLC_FN void skinny_columns_of_rows(T *c, index_t c_row, const T *a, int pitch, const B *b, index_t b_row, int depth, bool more) {
+template <int M, int vectors, int pitch, class T, class B>
+DSLC_FN void skinny_columns_of_rows(T *c, index_t c_row, const T *a, const B *b, index_t b_row, int depth, bool more) {
     typedef typename DotVector<T>::type V;
     const int width = DotWidth<T>::value;
     V sum[M][vectors];
@@ -183,9 +186,8 @@ DSLC_FN void skinny_columns_of_rows(T *c, index_t c_row, const T *a, int pitch, 
     DSLC_UNROLL for (int i = 0; i < M; ++i)
         DSLC_UNROLL for (int j = 0; j < vectors; ++j) __builtin_memcpy(c + i * c_row + j * width, &sum[i][j], sizeof(V));
 }
-template <int M, bool fetch, class T, class B>
-DSLC_ONCE void skinny_pass_of_rows(T *c, index_t c_row, const T *a, int pitch, const B *b, index_t b_row, int columns, int depth,
-                                                          bool more) {
+template <int M, int pitch, bool fetch, class T, class B>
+DSLC_ONCE void skinny_pass_of_rows(T *c, index_t c_row, const T *a, const B *b, index_t b_row, int columns, int depth, bool more) {
     const int width = DotWidth<T>::value, wide = skinny_vectors(M) * width;
     const B *next = b + (skinny_ahead / (skinny_pass * columns * (index_t)sizeof(B)) + 1) * skinny_pass * b_row;
     int j = 0, fetched = 0;
@@ -193,9 +195,9 @@ DSLC_ONCE void skinny_pass_of_rows(T *c, index_t c_row, const T *a, int pitch, c
         if (fetch)                                           // whole rows of the next pass: memory is read in the order of its addresses
             for (; fetched * columns < (j + wide) * skinny_pass; ++fetched)
                 for (int e = 0; e < columns; e += 64 / (int)sizeof(B)) __builtin_prefetch(next + fetched * b_row + e);
-        skinny_columns_of_rows<M, skinny_vectors(M)>(c + j, c_row, a, pitch, b + j, b_row, depth, more);
+        skinny_columns_of_rows<M, skinny_vectors(M), pitch>(c + j, c_row, a, b + j, b_row, depth, more);
     }
-    for (; j + width <= columns; j += width) skinny_columns_of_rows<M, 1>(c + j, c_row, a, pitch, b + j, b_row, depth, more);
+    for (; j + width <= columns; j += width) skinny_columns_of_rows<M, 1, pitch>(c + j, c_row, a, b + j, b_row, depth, more);
     for (; j < columns; ++j)
         for (int i = 0; i < M; ++i) {
             T sum = more ? c[i * c_row + j] : 0;
@@ -230,7 +232,7 @@ DSLC_FN void skinny_dot(const DotSum<T> &whole, T *acc, index_t acc_row, const W
     T *left = (T *)scratch, *sums = (T *)((char *)scratch + P::left_bytes);
     if (b.row == 1 && b.col != 1) {
         skinny_left<M, SkinnyOrder<B>::split>(left, P::pitch, a, depth, rows);
-        return skinny_columns_of<M, P::fetch>(whole, left, P::pitch, b.data, b.col, columns, depth);
+        return skinny_columns_of<M, P::pitch, P::fetch>(whole, left, b.data, b.col, columns, depth);
     }
     skinny_left<M, false>(left, P::pitch, a, depth, rows);
     for (int k = 0, n; k < depth; k += n) {
@@ -238,7 +240,7 @@ DSLC_FN void skinny_dot(const DotSum<T> &whole, T *acc, index_t acc_row, const W
         const DotSum<T> sum = whole.cut(k > 0, k + n < depth, acc, acc_row);
         T *to = sum.from ? sums : sum.to;
         for (int e = 0; e < n; e += skinny_pass)
-            skinny_pass_of_rows<M, P::fetch>(to, sum.from ? N : sum.to_row, left + k + e, P::pitch, b.data + (k + e) * b.row, b.row, columns,
+            skinny_pass_of_rows<M, P::pitch, P::fetch>(to, sum.from ? N : sum.to_row, left + k + e, b.data + (k + e) * b.row, b.row, columns,
                                              n - e < skinny_pass ? n - e : (int)skinny_pass, e > 0);
         if (sum.from) skinny_add<M>(sum, sums, N, columns);
     }
