@@ -9,6 +9,7 @@ from dslc import const, schedule, tile, tile_function, tile_kernel
 from dslc.runtime.arrays import Array
 from dslc.runtime.library import Example, Expected, Given
 
+from .gemm import run_length
 from .results import described, new_array
 
 INF, LOG2E, LN2 = float("inf"), 1.4426950408889634, 0.6931471805599453
@@ -206,12 +207,13 @@ def seen(sq: int, sk: int, causal: bool, window: int) -> Any:
     return (~np.asarray(causal) | (cols <= rows)) & ((window == 0) | (cols > rows - window))
 
 
-def _reference(given: Given, _got: Given) -> dict[str, Expected]:
-    q, k, v = (np.moveaxis(given[n].astype(np.float64), 1, 2) for n in "qkv")
+def _exactly(given: Given, one: slice, visible: Any) -> tuple[Expected, Expected]:
+    """The output (B, SQ, H, DV) and log-sum-exp (B, H, SQ) of some of the batch over the keys that each query sees, (SQ, SK) bools."""
+    q, k, v = (np.moveaxis(given[n][one].astype(np.float64), 1, 2) for n in "qkv")
     k, v = (np.repeat(x, q.shape[1] // x.shape[1], 1) for x in (k, v))
     s = q @ np.swapaxes(k, 2, 3) * given["scale"]
     size = np.abs(s).max()
-    s = np.where(seen(q.shape[2], k.shape[2], given["causal"], given["window"]), s, -np.inf)
+    s = np.where(visible, s, -np.inf)
     top = s.max(-1, keepdims=True)
     p = np.exp(s - np.where(np.isinf(top), 0, top))
     total = p.sum(-1, keepdims=True)
@@ -220,8 +222,33 @@ def _reference(given: Given, _got: Given) -> dict[str, Expected]:
         lse = (top + np.log(total))[..., 0]
     unit = {2: 2.0 ** -8 if given["q"].dtype != np.float16 else 2.0 ** -11}.get(given["q"].dtype.itemsize, 0.0)
     relative = unit + 2.0 ** -18 + 2.0 ** -21 * size
-    return {"o": Expected(np.moveaxis(weights @ v, 1, 2), relative * np.moveaxis(weights @ np.abs(v), 1, 2)),
-            "lse": Expected(lse, 2.0 ** -18 + 2.0 ** -20 * size)}
+    return Expected(np.moveaxis(weights @ v, 1, 2), relative * np.moveaxis(weights @ np.abs(v), 1, 2)), Expected(lse, 2.0 ** -18 + 2.0 ** -20 * size)
+
+
+def _reference(given: Given, _got: Given) -> dict[str, Expected]:
+    o, lse = _exactly(given, slice(None), seen(given["q"].shape[1], given["k"].shape[1], given["causal"], given["window"]))
+    return {"o": o, "lse": lse}
+
+
+def _decode_reference(given: Given, got: Given) -> dict[str, Expected]:
+    (batch, queries), keys, first = given["q"].shape[:2], given["k"].shape[1], given["first"]
+    runs = got["part"].shape[0] // batch
+    each = run_length(keys - first, given["BN"], runs)
+    found = []
+    for p in range(runs * batch):
+        start, one = first + p // batch * each, p % batch
+        visible = (np.arange(keys) >= start) & (np.arange(keys) < start + each)
+        found.append(_exactly(given, slice(one, one + 1), np.broadcast_to(visible, (queries, keys))))
+    return {name: Expected(np.concatenate([f[n].value for f in found]), np.concatenate([np.broadcast_to(f[n].error, f[n].value.shape) for f in found]))
+            for n, name in enumerate(("part", "lse"))}
+
+
+def _join_reference(given: Given, got: Given) -> dict[str, Expected]:
+    part, lse = (given[n].astype(np.float64).reshape(-1, got["o"].shape[0], *given[n].shape[1:]) for n in ("part", "lse"))
+    whole = np.logaddexp.reduce(lse)
+    size = np.abs(lse).max()
+    o = (np.swapaxes(np.exp(lse - whole), 2, 3)[..., None] * part).sum(0)
+    return {"o": Expected(o, (2.0 ** -18 + 2.0 ** -20 * size) * np.abs(part).max()), "whole": Expected(whole, 2.0 ** -18 + 2.0 ** -20 * size)}
 
 
 def _operations(n: Any) -> float:
@@ -238,5 +265,10 @@ for _target in ("cuda", "hip"):
 schedule(attention, target="ascend", consts={"BM": 128, "BN": 64})
 
 
-EXAMPLES = {"attention": Example({"B": 1, "SQ": 1024, "SK": 1024, "H": 4, "G": 4, "D": 64, "DV": 64}, _reference, {"T": "f32"}, {"scale": 0.125},
-                                 operations=_operations)}
+EXAMPLES = {
+    "attention": Example({"B": 1, "SQ": 1024, "SK": 1024, "H": 4, "G": 4, "D": 64, "DV": 64}, _reference, {"T": "f32"}, {"scale": 0.125},
+                         operations=_operations),
+    "attention_decode": Example({"B": 1, "SQ": 1, "SK": 8192, "H": 32, "G": 8, "D": 128, "DV": 128, "P": 16}, _decode_reference, {"T": "f32", "U": "f32"},
+                                {"scale": 0.0884, "first": 5}, operations=lambda n: 2.0 * n["B"] * n["SQ"] * n["H"] * n["SK"] * (n["D"] + n["DV"])),
+    "attention_join": Example({"B": 1, "SQ": 1, "H": 32, "DV": 128, "P": 16}, _join_reference, {"T": "f32"}),
+}

@@ -21,7 +21,7 @@ SIZES: dict[str, dict[str, int]] = {"assign": {"N": 203, "K": 37}, "update_atomi
                                     "column_sums": {"N": 203, "P": 1}, "label_sums": {"N": 203, "K": 37, "P": 4}, "own_distance": {"N": 203, "K": 37},
                                     "distances": {"N": 61, "K": 37}, "hadamard_rows": {"D": 64}, "hamming": {"W": 5}, "binary_gemm": {"W": 5},
                                     "pack_signs": {"KP": 96}, "gemm_panels": {"P": 4, "W": 16}, "pack_panels": {"P": 4, "W": 16},
-                                    "potentials": {"N": 203, "C": 3, "P": 7, "BN": 32}}
+                                    "potentials": {"N": 203, "C": 3, "P": 7, "BN": 32}, "attention_decode": {"P": 6}, "attention_join": {"P": 6}}
 WITH_EXAMPLE = [n for n, k in library().items() if example_of(k) is not None]
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
@@ -54,7 +54,7 @@ def test_examples(name):
     ("gemm", {"T": "f64", "U": "f64", "ACC": "f64"}),
     *(("gemm", {"epilogue": e, "present": "bias"}) for e in ("bias_relu", "bias_gelu")),
     ("attention", {"causal": "true"}), ("attention", {"causal": "true", "window": "17"}), ("attention", {"T": "bf16"}),
-    ("hadamard_rows", {"T": "bf16"}), ("binary_gemm", {"T": "u64"}),
+    ("attention_decode", {"T": "bf16"}), ("attention_join", {"T": "f16"}), ("hadamard_rows", {"T": "bf16"}), ("binary_gemm", {"T": "u64"}),
     ("rmsnorm", {"T": "bf16", "present": "residual"}), ("softmax", {"T": "f16"})])
 def test_variants(name, settings):
     attempt(name, **read_settings(find_kernel(name), [f"{n}={v}" for n, v in settings.items()]))
