@@ -61,7 +61,7 @@ def library() -> dict[str, TileKernel]:
     for m in iter_modules(package.__path__):
         module = import_module(f"dslc.kernels.{m.name}")
         for name, kernel in vars(module).items():
-            if isinstance(kernel, TileKernel) and kernel.__module__ == module.__name__:
+            if isinstance(kernel, TileKernel) and (kernel.__module__, kernel.__name__) == (module.__name__, name):
                 found[f"{m.name}.{name}" if name in found else name] = kernel
     return found
 
