@@ -254,6 +254,11 @@ template <class T, int N, class F> DSLC_FN i32 sum_bits(F element) {
 #endif
 // The extreme element of a row in vectors: each lane keeps the best of what it saw, and when it saw it. Of selections between variables g++ 12 makes branches
 // over masked stores, which take three times as long.
+#if defined(__clang__)
+#define DSLC_NO_UNROLL _Pragma("clang loop unroll(disable)")
+#else
+#define DSLC_NO_UNROLL _Pragma("GCC unroll 1")
+#endif
 #if defined(__AVX2__)
 enum { extreme_bytes = 32 };
 #else
@@ -303,7 +308,8 @@ template <bool least, class T, int N, class F> DSLC_FN index_t extreme_of(F elem
     constexpr int lanes = E::lanes, step = 2 * lanes;
     row best[2] = {row{} + E::worst(), row{} + E::worst()};
     mask seen[2] = {}, now = {};
-    for (index_t c = 0; c + step <= N; c += step, now += step) {
+    // g++ 12 would unroll all of it, move the turns behind what follows, and keep every vector for them in memory.
+    DSLC_NO_UNROLL for (index_t c = 0; c + step <= N; c += step, now += step) {
         T block[step];
         DSLC_VECTOR for (index_t l = 0; l < step; ++l) block[l] = element(c + l);
         for (int j = 0; j < 2; ++j) {
@@ -313,17 +319,13 @@ template <bool least, class T, int N, class F> DSLC_FN index_t extreme_of(F elem
             best[j] = E::best(x, best[j]);
         }
     }
-    seen[1] += lanes;
-    const mask later = extreme_better<least>(best[1], best[0]) | ((best[1] == best[0]) & (seen[1] < seen[0]));
-    seen[0] = later ? seen[1] : seen[0];
-    best[0] = later ? best[1] : best[0];
-    T values[lanes];
-    turn columns[lanes];
-    __builtin_memcpy(values, &best[0], sizeof values);
-    __builtin_memcpy(columns, &seen[0], sizeof columns);
-    found = extreme_fold<least, lanes>(values);
-    DSLC_VECTOR for (int l = 0; l < lanes; ++l) columns[l] = values[l] == found ? columns[l] + l : (turn)0x7fffffff;
-    index_t where = extreme_fold<true, lanes>(columns);
+    T values[step];
+    turn columns[step];
+    __builtin_memcpy(values, best, sizeof values);
+    __builtin_memcpy(columns, seen, sizeof columns);
+    found = extreme_fold<least, step>(values);
+    DSLC_VECTOR for (int l = 0; l < step; ++l) columns[l] = values[l] == found ? columns[l] + l : (turn)0x7fffffff;
+    index_t where = extreme_fold<true, step>(columns);
     for (index_t c = N / step * step; c < N; ++c) {
         const T x = element(c);
         if (extreme_better<least>(x, found)) found = x, where = c;

@@ -28,6 +28,7 @@ constexpr int dot_cut(int units) { return (units + (units + dot_depth - 1) / dot
 enum { dot_unpacked_rows = 32 };
 // Up to this M a right operand whose rows are far apart is packed cut by cut, some rows at once, each along all panels.
 enum { dot_wide_rows = 64, dot_wide_depth = 128, dot_rows_together = 8 };
+enum { dot_units_together = 8 };   // of the next panel, fetched in one loop: one by one that was 3 % of products with 64 units of k
 // Strides from which an operand is copied. Lines 4096 bytes apart share a set of an 8-way 32 KiB L1; a strip of rows 2048 bytes
 // apart already fills two sets beside the panel (measured: 128 x 128 x 256 f32 out of 1024-wide matrices 40 GFLOP/s in place, 90
 // copied).
