@@ -52,7 +52,7 @@ def assign(x: "T[N, D]", c: "T[K, D]", c_squared: "U[K]", ids: "i32[N]", score: 
 
 @tile_kernel
 def assign_sums(x: "T[N, D]", c: "T[K, D]", c_squared: "U[K]", origin: "T[D]?", weight: "T[N]?", ids: "i32[N]", score: "U[N]", sums: "S[P, K, D]",
-                totals: "f64[P, K]", *, BN: const = 96, BK: const = 128, BD: const = 64):
+                totals: "f64[P, K]", *, BN: const = 48, BK: const = 64, BD: const = 64):
     """`assign`, and `label_sums` of the ids: rows are added while they are in a cache.  Bits and errors are those of the two."""
     p = tile.grid(P)
     run = tile.cdiv(N, P)
@@ -152,8 +152,8 @@ def finish(sums: "f32[K, D]", counts: "i32[K]", c: "T[K, D]", shift: "f32[K]", *
     tile.store(shift, (i * BK, BK), tile.sum(d * d, 1))
 
 
-# 96 rows are 16 strips of 6, which repay fetching the next panel of columns.
-schedule(assign, target="cpu", consts={"BN": 96, "BK": 64})
+# Eight strips of 6 rows: their scores, 12 KiB, stay in L1 beside them (D = 64) and a panel of columns.
+schedule(assign, target="cpu", consts={"BN": 48, "BK": 64})
 
 
 # ---------------------------------------------------------------- host

@@ -122,8 +122,8 @@ def depth(d: int) -> int:
 
 
 def width(k: int) -> int:
-    """Centres that a tile compares at a time: what computes fewest, if finding the best of a row's tile takes as long as 5 columns (64 of them, Zen 3: 4)."""
-    return min((128, 64, 32, 16), key=lambda w: -(-k // w) * (w + 5))
+    """Centres that a tile compares at a time: what computes fewest, if finding the best of a row's tile takes as long as 5 columns (Zen 3)."""
+    return min((256, 128, 64, 32, 16), key=lambda w: -(-k // w) * (w + 5))
 
 
 def runs_of(n: int, k: int) -> int:

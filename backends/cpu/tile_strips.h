@@ -22,13 +22,13 @@ enum { dot_strip = 6, dot_vectors = 4 };
 enum { dot_strip = 6, dot_vectors = 2 };
 #endif
 enum { dot_depth = 320 };          // units of k in a panel at most: 320 x 16 x 4 bytes of a 32 KiB L1; 256 to 384 are alike on a Zen 3
+enum { dot_short = 128 };          // units of k in a panel that nobody need fetch ahead: that takes 4 % of products with 64 units
 // Units of k in each cut of so many, all but the last alike.
 constexpr int dot_cut(int units) { return (units + (units + dot_depth - 1) / dot_depth - 1) / ((units + dot_depth - 1) / dot_depth); }
 // Up to this M a row-major panel of b is read in place: too few strips repay its copy (measured at M = 16: 95 against 86 GFLOP/s).
 enum { dot_unpacked_rows = 32 };
 // Up to this M a right operand whose rows are far apart is packed cut by cut, some rows at once, each along all panels.
 enum { dot_wide_rows = 64, dot_wide_depth = 128, dot_rows_together = 8 };
-enum { dot_units_together = 8 };   // of the next panel, fetched in one loop: one by one that was 3 % of products with 64 units of k
 // Strides from which an operand is copied. Lines 4096 bytes apart share a set of an 8-way 32 KiB L1; a strip of rows 2048 bytes
 // apart already fills two sets beside the panel (measured: 128 x 128 x 256 f32 out of 1024-wide matrices 40 GFLOP/s in place, 90
 // copied).
