@@ -10,8 +10,19 @@ from dslc.runtime.library import Example, Expected, Given
 from dslc.runtime.trial import threads
 
 from .estimator import FLOATS, Batches, Estimator, check_finite, exception_class, feature_names, random_from, table, weights_of
-from .kmeans_passes import (_sums_reference, add_runs, depth, distances, kmeans_plusplus, label_sums, moments, probabilities, runs_of, squared_distances,
-                            sums_of_labels, width)
+from .kmeans_passes import (
+    _sums_reference,
+    add_runs,
+    depth,
+    distances,
+    kmeans_plusplus,
+    label_sums,
+    moments,
+    probabilities,
+    runs_of,
+    squared_distances,
+    width,
+)
 
 INF = float("inf")
 
@@ -186,7 +197,10 @@ def lloyd(x: Any, centroids: Any, *, iterations: int = 20, tolerance: float = 1e
 
 
 def assign_and_add(x: Any, c: Any, form: Any, ids: Any, score: Any, part: Any, total: Any, *, origin: Any = None, weight: Any = None) -> None:
-    """`assign` of the rows of x to centres whose squares are `form`, and `label_sums` of them: at once if there are runs enough for the threads.  Bits are alike."""
+    """`assign` of the rows of x to centres whose squares are `form`, and `label_sums` of them: at once where there are runs enough for the threads.
+
+    The bits are the same either way.
+    """
     shape = {"BK": width(len(c)), "BD": depth(x.shape[1])}
     if len(part) >= 4 * threads():
         assign_sums(x, c, form, origin, weight, ids, score, part, total, **shape)

@@ -218,8 +218,9 @@ def _reduction(op: Op, scope: Scope) -> Context:
     kind = scope.type(dtype)
     combined = f"{to} + {value}" if op.name == "sum" else scope.say("extremum", "maximum" if op.name == "max" else "minimum", kind, to, value)
     least = element(scope.name(twin.target), outer.terms(also[0])) if twin is not None else ""
-    return {"r": {"along": along, "found": least, "bits": counted is not None, "loops": outer.loops(vector=False), "inner": inner.loops(), "to": to, "type": kind,
-                  "n": shape[axis], "index": AXIS_NAME, "body": lines, "value": value, "first_body": first_body, "first": first, "combined": combined}}
+    return {"r": {"along": along, "bits": counted is not None, "loops": outer.loops(vector=False), "inner": inner.loops(), "to": to, "type": kind,
+                  "n": shape[axis], "index": AXIS_NAME, "body": lines, "value": value, "first_body": first_body, "first": first, "combined": combined,
+                  "found": least}}
 
 
 def _counted(op: Op) -> Body | None:
