@@ -299,7 +299,7 @@ template <bool least, int n, class T> DSLC_FN T extreme_fold(const T *of) {
         return extreme_fold<least, n / 2>(half);
     }
 }
-// `plain` finds what is left if nothing is better than the worst: it or NaN.
+// The lowest column of the best of N elements, which is left in `found`.
 template <bool least, class T, int N, class F> DSLC_FN index_t extreme_of(F element, T &found) {
     typedef Extremes<T, least> E;
     typedef typename E::row row;
