@@ -12,7 +12,6 @@ from dslc.runtime.trial import threads
 from .estimator import FLOATS, Batches, Estimator, check_finite, exception_class, feature_names, random_from, table, weights_of
 from .kmeans_passes import (
     _sums_reference,
-    add_runs,
     depth,
     distances,
     kmeans_plusplus,
@@ -175,17 +174,16 @@ def lloyd(x: Any, centroids: Any, *, iterations: int = 20, tolerance: float = 1e
     """
     (n, d), k, c = x.shape, len(centroids), centroids.copy()
     ids, score, square, shift = np.empty(n, np.int32), np.empty(n, np.float32), np.empty(k, np.float32), np.empty(k, np.float32)
-    part, total, sums = np.empty((runs_of(n, k) if ordered else 0, k, d), np.float32), np.empty((runs_of(n, k), k)), np.empty((k, d), np.float32)
+    part, total = np.empty((runs_of(n, k) if ordered else 0, k, d), np.float32), np.empty((runs_of(n, k), k))
     steps = 0
     for _ in range(iterations):
         steps += 1
         row_squares(c, square)
         if ordered:
-            for zero in (part, total, sums):
-                zero.fill(0)
+            part.fill(0)
+            total.fill(0)
             assign_and_add(x, c, square, ids, score, part, total)
-            add_runs(part, sums)
-            counts = total.sum(0).astype(np.int32)
+            sums, counts = part.sum(0), total.sum(0).astype(np.int32)
         else:
             assign(x, c, square, ids, score, BK=width(k), BD=depth(d))
             perm = np.argsort(ids, kind="stable").astype(np.int32)
@@ -259,7 +257,7 @@ def sweep(rows: Batches, weight: Any, centers: Any, origin: Any, labels: Any, su
         changed = changed or not np.array_equal(found, labels[start:stop])
         labels[start:stop] = found
     if sums is not None:
-        add_runs(part, sums)
+        sums += part.sum(0)
         totals += total.sum(0)
     return changed
 

@@ -53,17 +53,6 @@ def label_sums(x: "T[N, D]", origin: "T[D]?", weight: "T[N]?", ids: "i32[N]", su
 
 
 @tile_kernel
-def add_runs(part: "S[P, K, D]", sums: "S[K, D]", *, BK: const = 4, BD: const = 64):
-    """sums[k] += part[p, k], for one p after another.  Error: P 2^-24 of the sum of sizes (f64: 2^-53)."""
-    i, j = tile.grid(tile.cdiv(K, BK), tile.cdiv(D, BD))
-    rows, cols = (i * BK, BK), (j * BD, BD)
-    acc = tile.load(sums, (rows, cols))
-    for p in tile.range(0, P):
-        acc = acc + tile.load(part, (p, rows, cols))
-    tile.store(sums, (rows, cols), acc)
-
-
-@tile_kernel
 def own_distance(x: "T[N, D]", origin: "T[D]", c: "T[K, D]", ids: "i32[N]", out: "T[N]", *, BN: const = 32, BD: const = 64):
     """out[i] = |x_i - origin - c[ids[i]]|^2, by differences.  Error: (D + 4) 2^-23 relative to the sum of squares of |x - origin| + |c| (f64: 2^-52)."""
     i = tile.grid(tile.cdiv(N, BN))
@@ -138,10 +127,9 @@ def sums_of_labels(x: Any, ids: Any, k: int, dtype: Any, *, weight: Any = None, 
     Rows are added in a fixed order: within runs, and these in order.
     """
     runs, d = runs_of(len(x), k), x.shape[1]
-    part, total, sums = np.zeros((runs, k, d), dtype), np.zeros((runs, k)), np.zeros((k, d), dtype)
+    part, total = np.zeros((runs, k, d), dtype), np.zeros((runs, k))
     label_sums(x, origin, weight, ids, part, total, BD=depth(d))
-    add_runs(part, sums)
-    return sums, total.sum(0)
+    return part.sum(0), total.sum(0)
 
 
 def moments(rows: Batches) -> tuple[Any, Any]:
@@ -226,11 +214,6 @@ def _sums_reference(given: Given, _got: Given) -> dict[str, Expected]:
     return {"sums": Expected(sums, len(given["x"]) * 2.0 ** -52 * size), "totals": Expected(totals)}
 
 
-def _runs_reference(given: Given, _got: Given) -> dict[str, Expected]:
-    part, sums = given["part"].astype(np.float64), given["sums"].astype(np.float64)
-    return {"sums": Expected(sums + part.sum(0), len(part) * 2.0 ** -24 * (np.abs(sums) + np.abs(part).sum(0)))}
-
-
 def _label(random: Any, given: dict[str, Any]) -> None:
     given["ids"][:] = random.integers(0, given["sums"].shape[1], len(given["ids"]))
     given["sums"][:], given["totals"][:] = 0, 0
@@ -269,7 +252,6 @@ def _potentials_reference(given: Given, _got: Given) -> dict[str, Expected]:
 EXAMPLES = {
     "column_sums": Example({"N": 65536, "D": 64, "P": 64}, _columns_reference, {"T": "f32"}),
     "label_sums": Example({"N": 65536, "K": 256, "D": 64, "P": 32}, _sums_reference, {"T": "f32", "S": "f64"}, prepare=_label),
-    "add_runs": Example({"K": 256, "D": 64, "P": 64}, _runs_reference, {"S": "f32"}),
     "own_distance": Example({"N": 65536, "K": 256, "D": 64}, _own_reference, {"T": "f32"}, prepare=_ids),
     "distances": Example({"N": 8192, "K": 256, "D": 64}, _distances_reference, {"T": "f32"}, operations=lambda n: 2.0 * n["N"] * n["K"] * n["D"]),
     "potentials": Example({"N": 65536, "C": 8, "D": 64, "P": 512}, _potentials_reference, {"T": "f32"},

@@ -20,7 +20,7 @@ SIZES: dict[str, dict[str, int]] = {"assign": {"N": 203, "K": 37}, "update_atomi
                                     "copy": {"N": 201}, "scale": {"N": 201}, "add": {"N": 201}, "triad": {"N": 201}, "histogram": {"N": 1000},
                                     "w4a16": {"K": 256, "NG": 2}, "dequantise_all": {"K": 256, "NG": 2}, "update_runs": {"N": 300, "BN": 32, "P": 10},
                                     "column_sums": {"N": 203, "P": 1}, "label_sums": {"N": 203, "K": 37, "P": 4},
-                                    "assign_sums": {"N": 203, "K": 37, "P": 4}, "add_runs": {"K": 37, "P": 5}, "own_distance": {"N": 203, "K": 37},
+                                    "assign_sums": {"N": 203, "K": 37, "P": 4}, "own_distance": {"N": 203, "K": 37},
                                     "distances": {"N": 61, "K": 37}, "hadamard_rows": {"D": 64}, "hamming": {"W": 5}, "binary_gemm": {"W": 5},
                                     "pack_signs": {"KP": 96}, "gemm_panels": {"P": 4, "W": 16}, "pack_panels": {"P": 4, "W": 16},
                                     "potentials": {"N": 203, "C": 3, "P": 7, "BN": 32}}
