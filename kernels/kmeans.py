@@ -10,7 +10,18 @@ from dslc.runtime.library import Example, Expected, Given
 from dslc.runtime.trial import threads
 
 from .estimator import FLOATS, Batches, Estimator, check_finite, exception_class, feature_names, random_from, table, weights_of
-from .kmeans_passes import depth, distances, kmeans_plusplus, moments, probabilities, squared_distances, sums_of_labels
+from .kmeans_passes import (
+    _sums_reference,
+    depth,
+    distances,
+    kmeans_plusplus,
+    label_sums,
+    moments,
+    probabilities,
+    runs_of,
+    squared_distances,
+    width,
+)
 
 INF = float("inf")
 
@@ -47,6 +58,42 @@ def assign(x: "T[N, D]", c: "T[K, D]", c_squared: "U[K]", ids: "i32[N]", score: 
         who = tile.where(closer, tile.cast(k + tile.argmin(s, 1), tile.i32), who)
     tile.store(ids, (i * BN, BN), who)
     tile.store(score, (i * BN, BN), best)
+
+
+@tile_kernel
+def assign_sums(x: "T[N, D]", c: "T[K, D]", c_squared: "U[K]", origin: "T[D]?", weight: "T[N]?", ids: "i32[N]", score: "U[N]", sums: "S[P, K, D]",
+                totals: "f64[P, K]", *, BN: const = 48, BK: const = 64, BD: const = 64):
+    """`assign`, and `label_sums` of the ids: rows are added while they are in a cache.  Bits and errors are those of the two."""
+    p = tile.grid(P)
+    run = tile.cdiv(N, P)
+    stop = tile.minimum(N, (p + 1) * run)
+    for n in tile.range(p * run, stop, BN):
+        best, who = tile.full((BN,), INF, U), tile.zeros((BN,), tile.i32)
+        for j in tile.range(0, K, BK):
+            acc = tile.zeros((BN, BK), U)
+            for d in tile.range(0, D, BD):
+                acc = tile.dot(tile.load(x, ((n, BN), (d, BD))), tile.load(c, ((j, BK), (d, BD))).T, acc)
+            s = tile.fma(acc, -2.0, tile.load(c_squared, (j, BK), pad=INF)[None, :])
+            low = tile.min(s, 1)
+            closer = low < best
+            best = tile.where(closer, low, best)
+            who = tile.where(closer, tile.cast(j + tile.argmin(s, 1), tile.i32), who)
+        tile.store(ids, (n, BN, stop), who)
+        tile.store(score, (n, BN, stop), best)
+        for i in tile.range(n, tile.minimum(n + BN, stop)):
+            k = tile.load(ids, i)
+            w = tile.cast(1, T)
+            if weight is not None:
+                w = tile.load(weight, i)
+            tile.store(totals, (p, k), tile.load(totals, (p, k)) + tile.cast(w, tile.f64))
+            for d in tile.range(0, D, BD):
+                at = (p, k, (d, BD))
+                t = tile.load(x, (i, (d, BD)))
+                if origin is not None:
+                    t = t - tile.load(origin, (d, BD))
+                if weight is not None:
+                    t = t * w
+                tile.store(sums, at, tile.load(sums, at) + tile.cast(t, S))
 
 
 @tile_kernel
@@ -115,8 +162,8 @@ def finish(sums: "f32[K, D]", counts: "i32[K]", c: "T[K, D]", shift: "f32[K]", *
     tile.store(shift, (i * BK, BK), tile.sum(d * d, 1))
 
 
-# One panel of columns a trip, so that the best of each column so far, 96 x 16, stay in a 32 KiB L1 beside the scores; 96 rows are 16 strips of 6.
-schedule(assign, target="cpu", consts={"BN": 96, "BK": 16})
+# Eight strips of 6 rows: their scores, 12 KiB, stay in L1 beside them (D = 64) and a panel of columns.
+schedule(assign, target="cpu", consts={"BN": 48, "BK": 64})
 
 
 # ---------------------------------------------------------------- host
@@ -125,23 +172,39 @@ def lloyd(x: Any, centroids: Any, *, iterations: int = 20, tolerance: float = 1e
 
     Stops when no centroid moves by `tolerance`.  `ordered` gives the same bits on every run; else sums are added by atomics.
     """
-    n, k, c = len(x), len(centroids), centroids.copy()
+    (n, d), k, c = x.shape, len(centroids), centroids.copy()
     ids, score, square, shift = np.empty(n, np.int32), np.empty(n, np.float32), np.empty(k, np.float32), np.empty(k, np.float32)
+    part, total = np.empty((runs_of(n, k) if ordered else 0, k, d), np.float32), np.empty((runs_of(n, k), k))
     steps = 0
     for _ in range(iterations):
         steps += 1
         row_squares(c, square)
-        assign(x, c, square, ids, score, BD=depth(x.shape[1]))
         if ordered:
-            sums, totals = sums_of_labels(x, ids, k, np.float32)
-            counts = totals.astype(np.int32)
+            part.fill(0)
+            total.fill(0)
+            assign_and_add(x, c, square, ids, score, part, total)
+            sums, counts = part.sum(0), total.sum(0).astype(np.int32)
         else:
+            assign(x, c, square, ids, score, BK=width(k), BD=depth(d))
             perm = np.argsort(ids, kind="stable").astype(np.int32)
             sums, counts = cluster_sums(x, perm, ids[perm], k, ordered, chunk)
         finish(sums, counts, c, shift)
         if np.sqrt(shift.max()) < tolerance:
             break
     return c, ids, steps
+
+
+def assign_and_add(x: Any, c: Any, form: Any, ids: Any, score: Any, part: Any, total: Any, *, origin: Any = None, weight: Any = None) -> None:
+    """`assign` of the rows of x to centres whose squares are `form`, and `label_sums` of them: at once where there are runs enough for the threads.
+
+    The bits are the same either way.
+    """
+    shape = {"BK": width(len(c)), "BD": depth(x.shape[1])}
+    if len(part) >= 4 * threads():
+        assign_sums(x, c, form, origin, weight, ids, score, part, total, **shape)
+    else:
+        assign(x, c, form, ids, score, **shape)
+        label_sums(x, origin, weight, ids, part, total, BD=shape["BD"])
 
 
 def cluster_sums(x: Any, perm: Any, sorted_ids: Any, k: int, ordered: bool = True, chunk: int = 128) -> tuple[Any, Any]:
@@ -177,20 +240,25 @@ def sweep(rows: Batches, weight: Any, centers: Any, origin: Any, labels: Any, su
     are summed, and these sums added, in an order that only the batches decide.
     ValueError if a row has a NaN or an infinity or its scores overflow.
     """
-    form, changed = origin_form(centers, origin), False
+    form, changed, (k, d) = origin_form(centers, origin), False, centers.shape
+    most = min(rows.size, len(rows.array))
+    ids, score = np.empty(most, np.int32), np.empty(most, centers.dtype)
+    if sums is not None:
+        part, total = np.zeros((runs_of(most, k), k, d), sums.dtype), np.zeros((runs_of(most, k), k))
     for start, stop, block in rows:
-        ids, score = np.empty(stop - start, np.int32), np.empty(stop - start, centers.dtype)
-        assign(block, centers, form, ids, score, BD=depth(centers.shape[1]))
-        if not np.isfinite(score).all():
+        found, scores = ids[:stop - start], score[:stop - start]
+        if sums is None:
+            assign(block, centers, form, found, scores, BK=width(k), BD=depth(d))
+        else:
+            assign_and_add(block, centers, form, found, scores, part, total, origin=origin, weight=None if weight is None else weight[start:stop])
+        if not np.isfinite(scores).all():
             check_finite(block)
             raise ValueError(f"squared distances are larger than {centers.dtype} can hold; scale X")
-        changed = changed or not np.array_equal(ids, labels[start:stop])
-        labels[start:stop] = ids
-        if sums is not None:
-            w = None if weight is None else weight[start:stop]
-            more, total = sums_of_labels(block, ids, len(sums), sums.dtype, weight=w, origin=origin)
-            sums += more
-            totals += total
+        changed = changed or not np.array_equal(found, labels[start:stop])
+        labels[start:stop] = found
+    if sums is not None:
+        sums += part.sum(0)
+        totals += total.sum(0)
     return changed
 
 
@@ -448,6 +516,15 @@ def _assign_reference(given: Given, got: Given) -> dict[str, Expected]:
     return {"ids": Expected(np.where(good, ids, scores.argmin(1))), "score": Expected(scores.min(1), error)}
 
 
+def _begin(random: Any, given: dict[str, Any]) -> None:
+    _prepare_assign(random, given)
+    given["sums"][:], given["totals"][:] = 0, 0
+
+
+def _assign_sums_reference(given: Given, got: Given) -> dict[str, Expected]:
+    return {**_assign_reference(given, got), **_sums_reference({**given, "ids": got["ids"]}, got)}
+
+
 def _sort(random: Any, given: dict[str, Any]) -> None:
     k = len(given["counts"])
     ids = random.integers(0, k, len(given["perm"])).astype(np.int32)
@@ -468,5 +545,7 @@ EXAMPLES = {
     "row_squares": Example({"N": 65536, "D": 64}, _squares_reference, {"T": "f32"}),
     "assign": Example({"N": 16384, "K": 256, "D": 64}, _assign_reference, {"T": "f32", "U": "f32"}, prepare=_prepare_assign,
                       operations=lambda n: 2.0 * n["N"] * n["K"] * n["D"]),
+    "assign_sums": Example({"N": 16384, "K": 256, "D": 64, "P": 8}, _assign_sums_reference, {"T": "f32", "U": "f32", "S": "f64"}, prepare=_begin,
+                           operations=lambda n: 2.0 * n["N"] * n["K"] * n["D"]),
     "update_atomic": Example({"N": 65536, "K": 256, "D": 64}, _update_reference, {"T": "f32"}, prepare=_sort),
 }

@@ -110,15 +110,25 @@ def depth(d: int) -> int:
     return d if d <= 128 else 64
 
 
+def width(k: int) -> int:
+    """Centres that a tile compares at a time: what computes fewest, if finding the best of a row's tile takes as long as 5 columns (Zen 3)."""
+    return min((256, 128, 64, 32, 16), key=lambda w: -(-k // w) * (w + 5))
+
+
+def runs_of(n: int, k: int) -> int:
+    """Into how many runs n rows are cut to be added by label: as many as leave each eight rows to a label, up to 64, which are enough for threads and
+    need no more memory than an eighth of x in numbers."""
+    return max(1, min(64, n // (8 * k)))
+
+
 def sums_of_labels(x: Any, ids: Any, k: int, dtype: Any, *, weight: Any = None, origin: Any = None) -> tuple[Any, Any]:
     """(sums (K, D) of `dtype` of the weighted rows less origin with each label below k, totals (K) f64 of their weights).
 
-    Rows are added in a fixed order: within runs, and these in order. As many runs as leave each eight rows to a label, up to 64, which are enough for
-    threads and need no more memory than an eighth of x in numbers.
+    Rows are added in a fixed order: within runs, and these in order.
     """
-    runs = max(1, min(64, len(x) // (8 * k)))
-    part, total = np.zeros((runs, k, x.shape[1]), dtype), np.zeros((runs, k))
-    label_sums(x, origin, weight, ids, part, total, BD=depth(x.shape[1]))
+    runs, d = runs_of(len(x), k), x.shape[1]
+    part, total = np.zeros((runs, k, d), dtype), np.zeros((runs, k))
+    label_sums(x, origin, weight, ids, part, total, BD=depth(d))
     return part.sum(0), total.sum(0)
 
 

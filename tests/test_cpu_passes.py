@@ -71,10 +71,44 @@ def up_to_some(a: "f32[M, K]", b: "f32[K, N]", c: "f32[M, N]", *, BM: const = 8,
 
 def test_maps_over_one_tile_are_one() -> None:
     source = assign.source("cpu", T="f32", U="f32")
-    body = re.search(r"trips\[.*\n.*slots\[.*", source)
-    assert body, "index and score are updated side by side"
-    assert re.search(r"const i32 (\w+) = select.*\n.*const f32 (\w+) = select.*\n.*trips\[.*= \1;\n.*slots\[.*= \2;", source), "both before either is written"
+    assert re.search(r"const f32 (\w+) = select.*\n.*const i32 (\w+) = select.*\n.*best\[.*= \1;\n.*who\[.*= \2;", source), "both before either is written"
     assert source.count("fma_(") == 1
+
+
+@tile_kernel
+def extremes(x: "T[M, N]", least: "T[M]", where_least: "i32[M]", where_most: "i32[M]", most: "T[M]", *, BM: const = 4, BN: const = 64):
+    i = tile.grid(tile.cdiv(M, BM))
+    rows = (i * BM, BM)
+    t = tile.load(x, (rows, (0, BN)))
+    t = t + t
+    low, low_at = tile.min(t, 1), tile.argmin(t, 1)
+    high_at, high = tile.argmax(t, 1), tile.max(t, 1)
+    tile.store(least, rows, low)
+    tile.store(where_least, rows, tile.cast(low_at, tile.i32))
+    tile.store(where_most, rows, tile.cast(high_at, tile.i32))
+    tile.store(most, rows, high)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int32, np.int64, np.uint32])
+@pytest.mark.parametrize("n", [5, 16, 64, 100, 107, 256])
+def test_an_extreme_element_and_its_index_are_found_at_once(dtype: type, n: int) -> None:
+    random = np.random.default_rng(n)
+    x = random.integers(0, 9, (41, n)).astype(dtype)                                   # many ties
+    x[0], x[1] = 3, np.arange(n)
+    x[2] = np.arange(n)[::-1]
+    if np.issubdtype(dtype, np.floating):
+        x[3:20][random.random((17, n)) < 0.3] = np.nan
+        x[5], x[6], x[7] = np.nan, np.inf, -np.inf
+        x[8], x[9] = np.where(np.arange(n) % 3 == 2, np.inf, np.nan), np.where(np.arange(n) % 3 == 2, -np.inf, np.nan)
+    least, most = np.empty(41, dtype), np.empty(41, dtype)
+    where_least, where_most = np.empty(41, np.int32), np.empty(41, np.int32)
+    source = extremes.source("cpu", x, least, where_least, where_most, most, BN=n)
+    assert source.count("arg_reduce_") == 2 and " reduce_m" not in source, "one pass for each pair, in either order"
+    extremes(x, least, where_least, where_most, most, BN=n)
+    worst = (np.inf, -np.inf) if np.issubdtype(dtype, np.floating) else (None, None)
+    for got, at, pick, arg, bad in ((least, where_least, np.fmin, np.argmin, worst[0]), (most, where_most, np.fmax, np.argmax, worst[1])):
+        np.testing.assert_array_equal(got, pick.reduce(x + x, axis=1))
+        np.testing.assert_array_equal(at, arg(x if bad is None else np.where(np.isnan(x), bad, x), axis=1))
 
 
 @pytest.mark.parametrize(("m", "n"), [(8, 32), (9, 32), (3, 32), (8, 29), (1, 5)])

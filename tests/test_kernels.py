@@ -10,6 +10,7 @@ from dslc import DslError
 from dslc.kernels import gemm as products
 from dslc.kernels import kmeans, quantised_gemm, rows, scan, stream
 from dslc.kernels.attention import flash_attention
+from dslc.kernels.kmeans_passes import sums_of_labels
 from dslc.runtime.library import example_of, find_kernel, library, read_settings
 from dslc.runtime.trial import Expected, judge, setup
 
@@ -18,7 +19,8 @@ BLOCKS = {"BM": 16, "BN": 32, "BK": 16, "BD": 16, "BR": 4, "CHUNK": 64}
 SIZES: dict[str, dict[str, int]] = {"assign": {"N": 203, "K": 37}, "update_atomic": {"N": 300, "K": 7}, "row_squares": {"N": 50}, "row_cumsum": {"N": 201},
                                     "copy": {"N": 201}, "scale": {"N": 201}, "add": {"N": 201}, "triad": {"N": 201}, "histogram": {"N": 1000},
                                     "w4a16": {"K": 256, "NG": 2}, "dequantise_all": {"K": 256, "NG": 2}, "update_runs": {"N": 300, "BN": 32, "P": 10},
-                                    "column_sums": {"N": 203, "P": 1}, "label_sums": {"N": 203, "K": 37, "P": 4}, "own_distance": {"N": 203, "K": 37},
+                                    "column_sums": {"N": 203, "P": 1}, "label_sums": {"N": 203, "K": 37, "P": 4},
+                                    "assign_sums": {"N": 203, "K": 37, "P": 4}, "own_distance": {"N": 203, "K": 37},
                                     "distances": {"N": 61, "K": 37}, "hadamard_rows": {"D": 64}, "hamming": {"W": 5}, "binary_gemm": {"W": 5},
                                     "pack_signs": {"KP": 96}, "gemm_panels": {"P": 4, "W": 16}, "pack_panels": {"P": 4, "W": 16},
                                     "potentials": {"N": 203, "C": 3, "P": 7, "BN": 32}, "attention_decode": {"P": 6}, "attention_join": {"P": 6}}
@@ -149,11 +151,11 @@ def test_sums_of_labels(k: int):
     sums, totals = np.zeros((k, 24)), np.zeros(k)
     np.add.at(sums, ids, weight[:, None] * (x - origin))
     np.add.at(totals, ids, weight)
-    got = kmeans.sums_of_labels(x, ids, k, np.float64, weight=weight, origin=origin)
+    got = sums_of_labels(x, ids, k, np.float64, weight=weight, origin=origin)
     for a, b in zip(got, (sums, totals), strict=True):
         np.testing.assert_allclose(a, b, rtol=2.0 ** -22, atol=300 * 2.0 ** -24)
     perm = np.argsort(ids, kind="stable").astype(np.int32)
-    plain, counts = kmeans.sums_of_labels(x, ids, k, np.float32)
+    plain, counts = sums_of_labels(x, ids, k, np.float32)
     ordered, sizes = kmeans.cluster_sums(x, perm, ids[perm], k)
     np.testing.assert_array_equal(counts, sizes)
     np.testing.assert_allclose(plain, ordered, rtol=1e-5, atol=300 * 2.0 ** -24)

@@ -174,7 +174,14 @@ def _steps(v: Value, shape: tuple[int, ...], scope: Scope) -> tuple[int | str, .
 
 
 def _reduction(op: Op, scope: Scope) -> Context:
-    """Along the axis where it is the innermost one, or for an arg-reduction; else row by row into the result."""
+    """Along the axis where it is the innermost one, or for an arg-reduction; else row by row into the result.  Of an extreme element and its index,
+    which one pass finds, the first op is nothing and the second writes both.
+    """
+    if op in scope.notes["extremes"].values():
+        return {"r": None}
+    twin = scope.notes["extremes"].get(op)
+    if twin is not None and twin.name.startswith("arg"):
+        op, twin = twin, op
     inputs = [v for v in op.args if isinstance(v, Value)]
     shape = op.attr("shape") or inputs[0].tile.shape
     axis = op.attr("axis") % len(shape)
@@ -185,7 +192,9 @@ def _reduction(op: Op, scope: Scope) -> Context:
     alone = {o.attr("axis") for b in op.bodies for o in b.ops if o.name == "coordinate"}
     last = all(n == 1 for n in shape[axis + 1:])
     along = last or op.name.startswith("arg") or not target.tile.shape
-    everything = [*strides, tuple(out)]
+    beside = spread(twin.target.tile, target.tile.shape) if twin is not None else ()
+    also = [(*beside[:axis], 0, *beside[axis:])] if twin is not None else []
+    everything = [*strides, tuple(out), *also]
     outer = nest(shape, [a for a in range(len(shape)) if a != axis and (along or a < axis)], everything, alone)
     inner = nest(shape, [] if along else range(axis + 1, len(shape)), everything, alone, inside=outer)
 
@@ -208,8 +217,10 @@ def _reduction(op: Op, scope: Scope) -> Context:
     lines, value = values(AXIS_NAME)
     kind = scope.type(dtype)
     combined = f"{to} + {value}" if op.name == "sum" else scope.say("extremum", "maximum" if op.name == "max" else "minimum", kind, to, value)
+    least = element(scope.name(twin.target), outer.terms(also[0])) if twin is not None else ""
     return {"r": {"along": along, "bits": counted is not None, "loops": outer.loops(vector=False), "inner": inner.loops(), "to": to, "type": kind,
-                  "n": shape[axis], "index": AXIS_NAME, "body": lines, "value": value, "first_body": first_body, "first": first, "combined": combined}}
+                  "n": shape[axis], "index": AXIS_NAME, "body": lines, "value": value, "first_body": first_body, "first": first, "combined": combined,
+                  "found": least}}
 
 
 def _counted(op: Op) -> Body | None:

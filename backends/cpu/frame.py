@@ -14,6 +14,7 @@ from dslc.types import Space
 from ..common.arguments import coordinate, launcher_of, locals_of, member, member_names, needed, used, word
 from .describe import panel_bytes
 from .ends import Edges
+from .extremes import extremes
 from .panels import Panels, panels
 from .sums import begun
 
@@ -35,7 +36,8 @@ def frame(kernel: Kernel, scope: Scope) -> dict[str, Any]:
               and not any(isinstance(c, Span) and c.stop is not None for c in op.args) for v in (op.into or op.args[1:2]) if v not in summed}
     unused |= {v for op in walk(kernel.body) if op.name == "load" and op.attr("fields") is not None for v in op.into}
     scope.notes.update(single=single(kernel), panels=panels(kernel, scope, edges), begun=sums, edges=edges, row={}, outlets=outlets, homes={}, unused=unused,
-                       beside={}, fields={}, packed={}, results=list(dict.fromkeys(op.args[0] for op in outlets.values())))
+                       beside={}, fields={}, packed={}, extremes=extremes(kernel),
+                       results=list(dict.fromkeys(op.args[0] for op in outlets.values())))
     results: list[Value] = scope.notes["results"]
     scope.notes["past"] = {scope.name(v): scope.fresh(f"{scope.name(v)}_past") for v in results}
     members = fields(kernel)

@@ -38,9 +38,16 @@ def _worth(maker: Op, users: Sequence[Op]) -> bool:
         return False
     shape, work = maker.attr("shape"), maker.bodies[0].ops[:-1]
     large = [v for v in maker.uses() if v.tile.size > maker.result.tile.size // 8]
+    cheap = all(o.name in CHEAP or _widens(o) for o in work) and len(work) * len(users) <= MOST
     return len(large) == 1 and large[0].tile.bytes <= maker.result.tile.bytes and large[0].tile.shape == shape and prod(shape[:-1]) < prod(shape) \
-        and all(o.name in CHEAP or _widens(o) for o in work) and len(work) * len(users) <= MOST \
+        and (cheap or _together(users)) \
         and all(o.name in ("map", *REDUCTIONS) and _shape(o) == shape and list(o.uses()).count(maker.result) == 1 for o in users)
+
+
+def _together(users: Sequence[Op]) -> bool:
+    """Whether they are an extreme element and its index, which one pass finds."""
+    return len(users) == 2 and sorted(o.name for o in users) in (["argmax", "max"], ["argmin", "min"]) \
+        and len({(o.args, o.attr("axis"), len(o.bodies)) for o in users}) == 1
 
 
 def _widens(op: Op) -> bool:

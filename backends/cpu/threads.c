@@ -22,7 +22,7 @@ int32_t dslc_parallel(dslc_body body, const void *args, int64_t programs, size_t
 enum {
     DSLC_NO_MEMORY = 1000,        // a status of ours; those of bodies are theirs
     MAX_WORKERS = 255,
-    CHUNKS_PER_THREAD = 8,        // so that uneven programs even out
+    CHUNKS_PER_THREAD = 8,        // of what is left, so that uneven programs even out
     SPIN_NANOSECONDS = 30000,     // before sleeping: some times the 5-10 us that waking a thread takes
     PAUSES_PER_LOOK = 32,         // between two looks at the clock, about 0.5-1.5 us
 };
@@ -45,7 +45,7 @@ static struct {
     uint64_t state;
     dslc_body body;               // the job, constant while it is open
     const void *args;
-    int64_t programs, chunk;
+    int64_t programs;
     size_t scratch_bytes;
     int32_t helpers;              // workers that may enter
     int64_t next __attribute__((aligned(64)));      // first program not yet taken; on a line of its own
@@ -89,6 +89,18 @@ static void fail(int32_t status) {
     __atomic_compare_exchange_n(&pool.status, &none, status, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
 }
 
+// The next chunk: a part of what is left, so that the last ones are small (Polychronopoulos and Kuck, "Guided self-scheduling", 1987); empty at the end.
+static int64_t take(int64_t *first) {
+    int64_t left, chunk;
+    *first = __atomic_load_n(&pool.next, __ATOMIC_RELAXED);
+    do {
+        left = pool.programs - *first;
+        chunk = left / ((int64_t)(pool.helpers + 1) * CHUNKS_PER_THREAD);
+        chunk = chunk > 1 ? chunk : left > 0;
+    } while (chunk > 0 && !__atomic_compare_exchange_n(&pool.next, first, *first + chunk, 1, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
+    return chunk;
+}
+
 // Takes chunks until none is left or a body has failed.
 static void work(scratch_buffer *scratch) {
     if (!grow(scratch, pool.scratch_bytes)) {
@@ -96,11 +108,10 @@ static void work(scratch_buffer *scratch) {
         return;
     }
     while (__atomic_load_n(&pool.status, __ATOMIC_RELAXED) == 0) {
-        int64_t first = __atomic_fetch_add(&pool.next, pool.chunk, __ATOMIC_RELAXED);
-        if (first >= pool.programs)
+        int64_t first, chunk = take(&first);
+        if (chunk == 0)
             return;
-        int64_t last = pool.programs - first < pool.chunk ? pool.programs : first + pool.chunk;
-        int32_t status = pool.body(pool.args, first, last, scratch->memory);
+        int32_t status = pool.body(pool.args, first, first + chunk, scratch->memory);
         if (status != 0)
             fail(status);
     }
@@ -166,11 +177,9 @@ static void start_workers(int32_t wanted) {
 }
 
 static void post_job(dslc_body body, const void *args, int64_t programs, size_t scratch_bytes, int32_t helpers) {
-    int64_t chunk = programs / ((int64_t)(helpers + 1) * CHUNKS_PER_THREAD);
     pool.body = body;
     pool.args = args;
     pool.programs = programs;
-    pool.chunk = chunk > 1 ? chunk : 1;
     pool.scratch_bytes = scratch_bytes;
     pool.helpers = helpers;
     pool.next = 0;

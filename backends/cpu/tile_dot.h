@@ -40,7 +40,7 @@ DSLC_FN void dot_columns(const DotSum<T> &sum, const DotCut<A, B> &cut, int j, i
     const index_t units = (cut.elements + lanes - 1) / lanes;
     if (cut.panels) {
         const T *here = cut.panels + j * cut.panels_pitch + cut.panels_from * panel;
-        const DotAhead next = {(const char *)(here + cut.panels_pitch * panel), panel * (index_t)sizeof(T), units, panel * (int)sizeof(T) / 64};
+        const DotAhead next = {(const char *)(here + cut.panels_pitch * panel), panel * (index_t)sizeof(T), units > dot_short ? units : 0, panel * (int)sizeof(T) / 64};
         return dot_panel<M, vectors>(sum, cut, here, panel, units, columns, cut.ahead.rows > 0 ? cut.ahead : next);
     }
     const B *right = cut.right + j * cut.right_col;

@@ -252,6 +252,90 @@ template <class T, int N, class F> DSLC_FN i32 sum_bits(F element) {
     return total;
 }
 #endif
+// The extreme element of a row in vectors: each lane keeps the best of what it saw, and when it saw it. Of selections between variables g++ 12 makes branches
+// over masked stores, which take three times as long.
+#if defined(__clang__)
+#define DSLC_NO_UNROLL _Pragma("clang loop unroll(disable)")
+#else
+#define DSLC_NO_UNROLL _Pragma("GCC unroll 1")
+#endif
+#if defined(__AVX2__)
+enum { extreme_bytes = 32 };
+#else
+enum { extreme_bytes = 16 };
+#endif
+template <bool least, class V> DSLC_FN auto extreme_better(V x, V y) {
+    if constexpr (least) return x < y;
+    else return x > y;
+}
+template <class T, bool least> struct Extremes {
+    static const bool suits = sizeof(T) >= 4;
+    static const int lanes = extreme_bytes / (int)sizeof(T);
+    typedef T row __attribute__((vector_size(extreme_bytes)));
+    typedef decltype(row{} < row{}) mask;
+
+    // x where it is better, else y, that is, y where x is NaN; the same as a selection, which g++ 12 does not see.
+    static inline __attribute__((always_inline)) row best(row x, row y) {
+#if defined(__AVX2__) && !defined(__clang__)
+        if constexpr ((T)0.5 == 0.5 && sizeof(T) == 4)
+            return least ? __builtin_ia32_minps256(x, y) : __builtin_ia32_maxps256(x, y);
+#endif
+        return extreme_better<least>(x, y) ? x : y;
+    }
+    static constexpr T worst() {
+        if constexpr ((T)0.5 == 0.5) return least ? (T)__builtin_inf() : -(T)__builtin_inf();
+        constexpr bool is_signed = (T)-1 < (T)0;
+        constexpr T high = (T)(is_signed ? ((u64)1 << (8 * sizeof(T) - 1)) - 1 : ~(u64)0);
+        return least ? high : (T)(is_signed ? -high - 1 : 0);
+    }
+};
+// The best of n numbers, n a power of two.
+template <bool least, int n, class T> DSLC_FN T extreme_fold(const T *of) {
+    if constexpr (n == 1) {
+        return of[0];
+    } else {
+        T half[n / 2];
+        DSLC_VECTOR for (int l = 0; l < n / 2; ++l) half[l] = extreme_better<least>(of[l + n / 2], of[l]) ? of[l + n / 2] : of[l];
+        return extreme_fold<least, n / 2>(half);
+    }
+}
+// The lowest column of the best of N elements, which is left in `found`.
+template <bool least, class T, int N, class F> DSLC_FN index_t extreme_of(F element, T &found) {
+    typedef Extremes<T, least> E;
+    typedef typename E::row row;
+    typedef typename E::mask mask;
+    typedef __typeof__(mask{}[0] + 0) turn;
+    constexpr int lanes = E::lanes, step = 2 * lanes;
+    row best[2] = {row{} + E::worst(), row{} + E::worst()};
+    mask seen[2] = {}, now = {};
+    // g++ 12 would unroll all of it, move the turns behind what follows, and keep every vector for them in memory.
+    DSLC_NO_UNROLL for (index_t c = 0; c + step <= N; c += step, now += step) {
+        T block[step];
+        DSLC_VECTOR for (index_t l = 0; l < step; ++l) block[l] = element(c + l);
+        for (int j = 0; j < 2; ++j) {
+            row x;
+            __builtin_memcpy(&x, block + j * lanes, sizeof x);
+            seen[j] = extreme_better<least>(x, best[j]) ? now : seen[j];
+            best[j] = E::best(x, best[j]);
+        }
+    }
+    T values[step];
+    turn columns[step];
+    __builtin_memcpy(values, best, sizeof values);
+    __builtin_memcpy(columns, seen, sizeof columns);
+    found = extreme_fold<least, step>(values);
+    DSLC_VECTOR for (int l = 0; l < step; ++l) columns[l] = values[l] == found ? columns[l] + l : (turn)0x7fffffff;
+    index_t where = extreme_fold<true, step>(columns);
+    for (index_t c = N / step * step; c < N; ++c) {
+        const T x = element(c);
+        if (extreme_better<least>(x, found)) found = x, where = c;
+    }
+    if (found != E::worst()) return where;
+    for (index_t c = 0; c < N; ++c)
+        if (element(c) == found) return 0;
+    found = element(0);                                      // NaN, as all of them
+    return 0;
+}
 // NaN loses; only a row of nothing but NaN gives NaN.
 #define DSLC_EXTREMUM(NAME, COMBINE, BETTER)                                                                          \
     template <class T, int N, class F> DSLC_FN T NAME(F element) {                                                    \
@@ -272,14 +356,21 @@ template <class T, int N, class F> DSLC_FN i32 sum_bits(F element) {
         DSLC_VECTOR for (int l = 0; l < 4; ++l) lane[l] = COMBINE<T>(lane[l], lane[l + 4]);                           \
         return COMBINE<T>(COMBINE<T>(lane[0], lane[2]), COMBINE<T>(lane[1], lane[3]));                                \
     }                                                                                                                 \
-    /* The lowest index that attains it; NaN counts as the worst, so 0 if all are NaN or infinitely bad. */           \
-    template <class T, int N, class F> DSLC_FN index_t arg_##NAME(F element) {                                        \
-        const T best = NAME<T, N>(element);                                                                           \
+    /* The lowest index that attains it; NaN counts as the worst, so 0 if all are NaN or infinitely bad. What it is, in `best`. */ \
+    template <class T, int N, class F> DSLC_FN index_t arg_##NAME(F element, T &best) {                               \
+        constexpr bool least = 0 BETTER 1;                                                                            \
+        if constexpr (Extremes<T, least>::suits && N >= 2 * Extremes<T, least>::lanes)                                \
+            return extreme_of<least, T, N>(element, best);                                                              \
+        best = NAME<T, N>(element);                                                                                   \
         if constexpr ((T)0.5 == 0.5)                                                                                  \
-            if (best == (0 BETTER 1 ? 1 : -1) * (T)__builtin_inf()) return 0;                                         \
+            if (best == (least ? 1 : -1) * (T)__builtin_inf()) return 0;                                              \
         for (index_t c = 0; c < N; ++c)                                                                               \
             if (element(c) == best) return c;                                                                         \
         return 0;                                                                                                     \
+    }                                                                                                                 \
+    template <class T, int N, class F> DSLC_FN index_t arg_##NAME(F element) {                                        \
+        T best;                                                                                                       \
+        return arg_##NAME<T, N>(element, best);                                                                       \
     }
 DSLC_EXTREMUM(reduce_min, minimum, <)
 DSLC_EXTREMUM(reduce_max, maximum, >)

@@ -28,6 +28,7 @@ enum { dot_strip = 6, dot_vectors = 4 };
 enum { dot_strip = 6, dot_vectors = 2 };
 #endif
 enum { dot_depth = 320 };          // units of k in a panel at most: 320 x 16 x 4 bytes of a 32 KiB L1; 256 to 384 are alike on a Zen 3
+enum { dot_short = 128 };          // units of k in a panel that nobody need fetch ahead: that takes 4 % of products with 64 units
 // Units of k in each cut of so many, all but the last alike.
 constexpr int dot_cut(int units) { return (units + (units + dot_depth - 1) / dot_depth - 1) / ((units + dot_depth - 1) / dot_depth); }
 // Up to this M a row-major panel of b is read in place: too few strips repay its copy (measured at M = 16: 95 against 86 GFLOP/s).
