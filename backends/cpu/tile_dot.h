@@ -25,7 +25,7 @@ template <class A, class B> struct DotCut {
 
 // The strips of a, as they stand or packed, times one panel.
 template <int M, int vectors, class A, class B, class T>
-DSLC_FN void dot_panel(const DotSum<T> &sum, const DotCut<A, B> &cut, const T *panel, index_t b_row, index_t units, int columns,
+DSLC_ONCE void dot_panel(const DotSum<T> &sum, const DotCut<A, B> &cut, const T *panel, index_t b_row, index_t units, int columns,
                        DotAhead ahead = {}) {
     if (cut.strips)
         dot_strips<T, M, vectors, true>(sum, cut.strips, cut.strips_pitch, cut.strips_from, panel, b_row, units, columns, cut.rows, ahead);
@@ -131,6 +131,13 @@ DSLC_FN void dot_stream(const DotSum<T> &whole, T *acc, index_t acc_row, const W
     }
 }
 
+// The sum of no products.
+template <class T> DSLC_ONCE void dot_nothing(const DotSum<T> &sum, int rows, int columns) {
+    if (sum.from == sum.to) return;
+    for (int i = 0; i < rows; ++i)
+        for (int j = 0; j < columns; ++j) sum.to[i * sum.to_row + j] = sum.from ? sum.from[i * sum.from_row + j] : 0;
+}
+
 // ---------------------------------------------------------------- interface
 // Bytes of 64-byte aligned scratch.
 template <int M, int N, int K, class A, class B> constexpr size_t dot_scratch() {
@@ -149,11 +156,8 @@ DSLC_ONCE void dot(C *acc, index_t acc_row, const Window<A> &a, const Window<B> 
     const int inside = depth < K ? (int)depth : K, m = rows < M ? (int)rows : M, n = columns < N ? (int)columns : N;
     const DotSum<C> sum = {accumulate ? acc : nullptr, last ? to : acc, acc_row, last ? to_row : acc_row};
     if (m < 1 || n < 1) return;
-    if (inside < 1) {
-        if (!sum.from || sum.from != sum.to)
-            for (int i = 0; i < m; ++i)
-                for (int j = 0; j < n; ++j) sum.to[i * sum.to_row + j] = sum.from ? sum.from[i * sum.from_row + j] : 0;
-    } else if constexpr (M == 1)
+    if (inside < 1) return dot_nothing(sum, m, n);
+    if constexpr (M == 1)
         dot_matrix_vector<N, K>(sum, 1, 1, a.data, a.col, b.data, b.row, b.col, (C *)scratch, inside, n);
     else if constexpr (N == 1)
         dot_matrix_vector<M, K>(sum, sum.from_row, sum.to_row, b.data, b.row, a.data, a.col, a.row, (C *)scratch, inside, m);

@@ -16,7 +16,7 @@ template <class T> DSLC_FN T *at(u8 *scratch, size_t offset) { return (T *)__bui
 
 // N elements from coordinate `start` on; those outside 0..stop-1, or all if not `inside`, are `pad`.
 template <int N, class T>
-DSLC_FN void load_row(T *to, const T *tensor, index_t offset, index_t stride, bool inside, index_t start, index_t stop, T pad) {
+DSLC_ONCE void load_row(T *to, const T *tensor, index_t offset, index_t stride, bool inside, index_t start, index_t stop, T pad) {
     const index_t first = inside ? least(most(-start, 0), N) : N;
     const index_t last = inside ? most(least(stop - start, N), first) : N;
     if (first == 0 && last == N) {
@@ -42,7 +42,7 @@ template <int N, class T> DSLC_FN void load_row(T *to, const T *tensor, index_t 
 
 // N elements to coordinate `start` on; those outside 0..stop-1 are dropped. `step` is 0 for one value everywhere.
 template <int N, class T>
-DSLC_FN void store_row(T *tensor, index_t offset, index_t stride, const T *from, index_t step, bool inside, index_t start, index_t stop) {
+DSLC_ONCE void store_row(T *tensor, index_t offset, index_t stride, const T *from, index_t step, bool inside, index_t start, index_t stop) {
     if (!inside) return;
     const index_t first = most(-start, 0), last = least(stop - start, N);
     if (stride == 1 && step == 1 && first == 0 && last == N) {

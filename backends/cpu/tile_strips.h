@@ -4,13 +4,6 @@
 
 #include "tile_types.h"
 
-// Compiled once for all calls with the same template arguments, and with no copies for some values of the others: half of the compile time of attention.
-#if defined(__clang__)
-#define DSLC_ONCE static __attribute__((noinline))
-#else
-#define DSLC_ONCE static __attribute__((noinline, noclone))
-#endif
-
 // ---------------------------------------------------------------- vectors
 // Strip height and panel width are such that accumulators, one row of the panel and one broadcast fill the register file,
 // with at least 8 independent accumulators (latency 4 times 2 multiply-adds a cycle) in a full strip.
