@@ -29,7 +29,9 @@ before_line put_past past_caches past_fence past_row last_level_bytes element Do
 skinny_columns skinny_columns_of skinny_columns_of_rows skinny_dot skinny_fold skinny_fold_fours skinny_halve skinny_inner skinny_kept
 skinny_large skinny_left skinny_load skinny_many_registers skinny_pass skinny_pass_of_rows skinny_row skinny_rows skinny_totals skinny_vectors
 SkinnyMask Fields FieldsPlan dot_fields dot_fields_scratch fields_ahead fields_by_column fields_columns fields_in_word fields_number
-fields_panels fields_row fields_rows fields_words skinny_least skinny_add skinny_packed_row """.split())
+fields_panels fields_row fields_rows fields_words skinny_least skinny_add skinny_packed_row PairsPlan
+pairs_add pairs_count pairs_group pairs_kept pairs_load pairs_lookups pairs_looked_up pairs_planes pairs_row pairs_run pairs_step pairs_store
+pairs_sums pairs_table pairs_tables pairs_write sum_bits_of_pairs sum_bits_of_pairs_scratch """.split())
 
 BACKEND = Backend(
     name="cpu",
