@@ -67,12 +67,12 @@ def dequantise_all(w: "u4[K, N] in u32[K/8, N]", scale: "T[NG, N]", zero: "u8[NG
 
 
 @tile_kernel
-def w4a16_groups(a: "T[M, K]", w: "u4[K, N] in u32[K/8, N]", scale: "T[NG, N]", zero: "u8[NG, N]?", part: "f32[S, M, N]", *,
+def w4a16_groups(a: "T[M, K]", w: "u4[K, N] in u32[K/8, N]", scale: "T[NG, N]", zero: "u8[NG, N]?", part: "U[S, M, N]", *,
                  GROUP: const = 128, BM: const = 8, BN: const = 512):
-    """part[s] = a @ ((w - zero) scale) over the s-th of S runs of K, each group's sum scaled once; add_splits makes the product of them.
+    """part[s] = a @ ((w - zero) scale) over the s-th of S runs of K, each group's sum scaled once; add_splits makes the product of several.
 
     Shapes: as w4a16's, which rounds each weight to T; here none is rounded.  GROUP is a power of two of 256 at most.
-    Error: (K + 8) 2^-23 sum |a||w|.
+    Error: (K + 8) 2^-23 sum |a||w|, then U's rounding.
     """
     i, j, s = tile.grid(tile.cdiv(M, BM), tile.cdiv(N, BN), S)
     cols = (j * BN, BN)
@@ -274,7 +274,11 @@ class QuantisedLinear:
         by_group = self._group <= 256 and (m <= FEW or self._group >= 64)
         bn, step = (max(32, min(512, 1 << (n - 1).bit_length())), self._group) if by_group else (min(128, 1 << (n - 1).bit_length()), self._step)
         runs = splits or splits_for(m, n, self.in_features, step, threads(), bm, bn)
-        part, out = np.empty((runs + (self.bias is not None), m, n), np.float32), new_array(x, (m, n), dtype)
+        out, parts = new_array(x, (m, n), dtype), runs + (self.bias is not None)
+        if by_group and parts == 1:
+            w4a16_groups(rows, self.words, self._scale_in(dtype), self.zero, out.reshape((1, m, n)), GROUP=self._group, BM=bm, BN=bn)
+            return out.reshape((*x.shape[:-1], n))
+        part = np.empty((parts, m, n), np.float32)
         given = rows, self.words, self._scale_in(dtype), self.zero, part[:runs]
         if by_group:
             w4a16_groups(*given, GROUP=self._group, BM=bm, BN=bn)
