@@ -83,7 +83,7 @@ struct Digits {
 };
 
 #if defined(__AVX2__) && !defined(__AVX512F__)
-// K numbers as `count` bytes each times `unit`. to[(d * K / 8 + r) * 2 + odd] has byte d of elements 8 r + odd, + 2, + 4, + 6 over and over.
+// K numbers as `count` bytes each times `unit`. to[(r * count + d) * 2 + odd] has byte d of elements 8 r + odd, + 2, + 4, + 6 over and over.
 template <int K> DSLC_FN Digits fields_digits(fields_row *to, const f32 *x) {
     i32 largest = 0;                                         // its bits; infinities and NaN are beyond the exponents
     DSLC_VECTOR for (int k = 0; k < K; ++k) {
@@ -115,7 +115,7 @@ template <int K> DSLC_FN Digits fields_digits(fields_row *to, const f32 *x) {
                 u32 four;
                 const i8 of[4] = {digit[8 * r + odd], digit[8 * r + odd + 2], digit[8 * r + odd + 4], digit[8 * r + odd + 6]};
                 __builtin_memcpy(&four, of, sizeof four);
-                *to++ = fields_row{} + four;
+                to[(r * made.count + d) * 2 + odd] = fields_row{} + four;
             }
     }
     return made;
@@ -126,26 +126,34 @@ static __attribute__((noinline)) void fields_rows_digits(i32 *sums, const fields
     typedef char bytes __attribute__((vector_size(32)));
     typedef short shorts __attribute__((vector_size(32)));
     typedef DigitsPlan<1, N, K> P;
-    const fields_row nibbles = fields_row{} + 0x0f0f0f0fu, *const here = spread + 2 * r;
+    const fields_row nibbles = fields_row{} + 0x0f0f0f0fu, *const here = spread + 2 * count * r;
     const index_t row = b.row;
     const u32 *words_here = b.words + r * row;
-    for (int j = 0; j < N; j += 8, words_here += 8) {
-        shorts sum[count];
+    for (int j = 0; j < N; j += 16, words_here += 16) {
+        shorts sum[2][count];
         DSLC_UNROLL for (int t = 0; t < P::together; ++t) {
+            bytes of[2][2];
             __builtin_prefetch(words_here + (t + P::together) * row);
-            const fields_row words = dot_load<fields_row>(words_here + t * row);
-            const bytes even = (bytes)(words & nibbles), odd = (bytes)(words >> 4 & nibbles);
-            DSLC_UNROLL for (int d = 0; d < count; ++d) {
-                const fields_row *const x = here + (d * P::rows + t) * 2;
-                const shorts two = (shorts)__builtin_ia32_pmaddubsw256(even, (bytes)x[0]) + (shorts)__builtin_ia32_pmaddubsw256(odd, (bytes)x[1]);
-                sum[d] = skinny_kept(t > 0 ? sum[d] + two : two);            // one by one: g++ adds all at the end, by way of memory
+            DSLC_UNROLL for (int v = 0; v < 2; ++v) {
+                const fields_row words = skinny_kept(dot_load<fields_row>(words_here + t * row + 8 * v));
+                of[v][0] = (bytes)(words & nibbles), of[v][1] = (bytes)(words >> 4 & nibbles);
             }
+            DSLC_UNROLL for (int d = 0; d < count; ++d)
+                DSLC_UNROLL for (int odd = 0; odd < 2; ++odd) {
+                    const bytes x = skinny_kept((bytes)here[(t * count + d) * 2 + odd]);
+                    DSLC_UNROLL for (int v = 0; v < 2; ++v) {                // one by one: g++ would add all at the end, by way of memory
+                        const shorts two = (shorts)__builtin_ia32_pmaddubsw256(of[v][odd], x);
+                        sum[v][d] = skinny_kept(t + odd > 0 ? sum[v][d] + two : two);
+                    }
+                }
         }
-        DSLC_UNROLL for (int d = 0; d < count; ++d) {
-            dot_i32 total = (dot_i32)__builtin_ia32_pmaddwd256(sum[d], shorts{} + (short)1);
-            if (more) total += dot_load<dot_i32>(sums + d * N + j);
-            __builtin_memcpy(sums + d * N + j, &total, sizeof total);
-        }
+        DSLC_UNROLL for (int d = 0; d < count; ++d)
+            DSLC_UNROLL for (int v = 0; v < 2; ++v) {
+                i32 *const to = sums + d * N + j + 8 * v;
+                dot_i32 total = (dot_i32)__builtin_ia32_pmaddwd256(sum[v][d], shorts{} + (short)1);
+                if (more) total += dot_load<dot_i32>(to);
+                __builtin_memcpy(to, &total, sizeof total);
+            }
     }
 }
 template <int N, int K, int count, int constant>
