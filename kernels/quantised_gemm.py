@@ -135,6 +135,14 @@ def splits_for(m: int, n: int, k: int, step: int, lanes: int, bm: int, bn: int) 
     return max(1, min(-(-2 * lanes // max(programs, 1)), -(-k // step) // 4)) if programs < 2 * lanes else 1
 
 
+def columns_for(m: int, n: int, workers: int) -> int:
+    """Columns of a tile of few rows: 512; of one row up to 2048 if they leave two programs to a thread, for longer runs of memory."""
+    most = 2048 if m == 1 else 512
+    while most > 512 and -(-n // most) < 2 * workers:
+        most //= 2
+    return max(32, min(most, 1 << (n - 1).bit_length()))
+
+
 class QuantisedLinear:
     """y = x W^T + bias with W (N, K), the shape of torch.nn.Linear's weight, held in 4 bits: W[n, k] = (q[n, k] - zero[g, n]) scale[g, n], g = k // group.
 
@@ -272,7 +280,7 @@ class QuantisedLinear:
         m, n = rows.shape[0], self.out_features
         bm = min(128, max(1, 1 << (m - 1).bit_length() if m else 1)) if m > FEW else max(m, 1)
         by_group = self._group <= 256 and (m <= FEW or self._group >= 64)
-        bn, step = (max(32, min(512, 1 << (n - 1).bit_length())), self._group) if by_group else (min(128, 1 << (n - 1).bit_length()), self._step)
+        bn, step = (columns_for(m, n, threads()), self._group) if by_group else (min(128, 1 << (n - 1).bit_length()), self._step)
         runs = splits or splits_for(m, n, self.in_features, step, threads(), bm, bn)
         out, parts = new_array(x, (m, n), dtype), runs + (self.bias is not None)
         if by_group and parts == 1:

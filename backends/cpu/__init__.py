@@ -31,7 +31,8 @@ skinny_large skinny_left skinny_load skinny_many_registers skinny_pass skinny_pa
 SkinnyMask Fields FieldsPlan dot_fields dot_fields_scratch fields_ahead fields_by_column fields_columns fields_in_word fields_number
 fields_panels fields_row fields_rows fields_words skinny_least skinny_add skinny_packed_row PairsPlan
 pairs_add pairs_count pairs_group pairs_kept pairs_load pairs_lookups pairs_looked_up pairs_planes pairs_row pairs_run pairs_step pairs_store
-pairs_sums pairs_table pairs_tables pairs_write sum_bits_of_pairs sum_bits_of_pairs_scratch """.split())
+Digits DigitsPlan FieldsDigits digits_bits digits_exponent digits_most fields_by_digits fields_digits fields_few fields_halves fields_number_fused
+fields_rows_digits fields_times pairs_sums pairs_table pairs_tables pairs_write sum_bits_of_pairs sum_bits_of_pairs_scratch """.split())
 
 BACKEND = Backend(
     name="cpu",

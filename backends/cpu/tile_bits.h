@@ -19,7 +19,8 @@ enum { pairs_step = 3, pairs_run = 60, pairs_group = 32 };
 template <int M, int N, int bytes> struct PairsPlan {
     static const int vectors = N % (4 * pairs_group) == 0 ? 4 : N % (2 * pairs_group) == 0 ? 2 : 1, columns = vectors * pairs_group;
     static const int steps = (2 * bytes + pairs_step - 1) / pairs_step * pairs_step;
-    static const size_t table = 256 * 16, planes = (size_t)steps * columns, lookups = (size_t)(M / 2) * steps * sizeof(u16), sums = (size_t)M * columns * sizeof(u16);
+    static const size_t table = 256 * 16, planes = (size_t)steps * columns;
+    static const size_t lookups = (size_t)(M / 2) * steps * sizeof(u16), sums = (size_t)M * columns * sizeof(u16);
 };
 template <int M, int N, int K, class T> constexpr size_t sum_bits_of_pairs_scratch() {
     typedef PairsPlan<M, N, K * (int)sizeof(T)> P;
@@ -91,7 +92,8 @@ DSLC_FN void pairs_add(u16 *sums, pairs_row counts, bool more) {
     pairs_store(sums + 16, more ? pairs_load<pairs_sums>(sums + 16) + odd : odd);
 }
 // Two rows of a against `vectors` times 32 of b, `steps` lookups long. `both` is the first count plus 16 times the second, less what a byte drops.
-template <int vectors> static __attribute__((noinline)) void pairs_count(u16 *sums, const u8 *table, const u16 *lookups, const u8 *planes, int steps, bool more) {
+template <int vectors>
+static __attribute__((noinline)) void pairs_count(u16 *sums, const u8 *table, const u16 *lookups, const u8 *planes, int steps, bool more) {
     const int pitch = vectors * pairs_group;
     const pairs_row low = pairs_row{} + (u8)15;
     pairs_row both[vectors], second[vectors];

@@ -56,13 +56,47 @@ DSLC_FN void fields_columns(f32 *c, index_t c_row, const f32 *a, int pitch, cons
     DSLC_UNROLL for (int v = 0; v < vectors; ++v)
         DSLC_UNROLL for (int i = 0; i < M; ++i) __builtin_memcpy(c + i * c_row + j + v * width, &sum[v][i], sizeof(dot_f32));
 }
+// Rows first..first + M - 1 of c(.., 2 vectors) (+)= a(.., 8) y(8, 2 vectors).
+template <int M> DSLC_FN void fields_times(f32 *c, index_t c_row, const f32 *a, int pitch, const dot_f32 (*y)[2], bool more) {
+    const int width = DotWidth<f32>::value;
+    dot_f32 sum[M][2];
+    DSLC_UNROLL for (int i = 0; i < M; ++i)
+        DSLC_UNROLL for (int v = 0; v < 2; ++v) sum[i][v] = more ? dot_load<dot_f32>(c + i * c_row + v * width) : dot_f32{};
+    DSLC_UNROLL for (int f = 0; f < fields_in_word; ++f) {
+        const dot_f32 left = skinny_kept(y[f][0]), right = skinny_kept(y[f][1]);
+        DSLC_UNROLL for (int i = 0; i < M; ++i) {
+            const dot_f32 x = dot_broadcast<dot_f32>(a[i * pitch + f]);
+            sum[i][0] = dot_multiply_add(x, left, sum[i][0]), sum[i][1] = dot_multiply_add(x, right, sum[i][1]);
+        }
+    }
+    DSLC_UNROLL for (int i = 0; i < M; ++i)
+        DSLC_UNROLL for (int v = 0; v < 2; ++v) __builtin_memcpy(c + i * c_row + v * width, &sum[i][v], sizeof(dot_f32));
+}
+// The same for more rows than have two sums each in registers: numbers go through L1 to two halves of the rows, each element of a to two vectors of them.
+template <int M, int constant>
+DSLC_FN void fields_halves(f32 *c, index_t c_row, const f32 *a, int pitch, const Fields<constant> &b, index_t r, int j, bool more) {
+    const int width = DotWidth<f32>::value;
+    dot_f32 y[fields_in_word][2];
+    __builtin_prefetch(b.words + (r + fields_ahead) * b.row + j);
+    DSLC_UNROLL for (int v = 0; v < 2; ++v) {
+        const fields_row words = fields_words(b, r, j + v * width);
+        DSLC_UNROLL for (int f = 0; f < fields_in_word; ++f) y[f][v] = fields_number(words, f, b, j + v * width);
+    }
+    __asm__("" : : "r"(y) : "memory");
+    fields_times<(M + 1) / 2>(c + j, c_row, a, pitch, y, more);
+    fields_times<M / 2>(c + j + (M + 1) / 2 * c_row, c_row, a + (M + 1) / 2 * pitch, pitch, y, more);
+}
 template <int M, int N, int constant>
 static __attribute__((noinline)) void fields_rows(f32 *c, index_t c_row, const f32 *a, int pitch, const Fields<constant> &b, index_t r, bool more) {
-    constexpr int vectors = M == 1 && N % (4 * DotWidth<f32>::value) == 0 ? 4 : M <= 3 && N % (2 * DotWidth<f32>::value) == 0 ? 2 : 1;
-    for (int j = 0; j < N; j += vectors * DotWidth<f32>::value) fields_columns<M, vectors>(c, c_row, a, pitch, b, r, j, more);
+    if constexpr (M > 4 && N % (2 * DotWidth<f32>::value) == 0)
+        for (int j = 0; j < N; j += 2 * DotWidth<f32>::value) fields_halves<M>(c, c_row, a, pitch, b, r, j, more);
+    else {
+        constexpr int vectors = M == 1 && N % (4 * DotWidth<f32>::value) == 0 ? 4 : N % (2 * DotWidth<f32>::value) == 0 ? 2 : 1;
+        for (int j = 0; j < N; j += vectors * DotWidth<f32>::value) fields_columns<M, vectors>(c, c_row, a, pitch, b, r, j, more);
+    }
 }
 
-// ---------------------------------------------------------------- one row or two, in integers
+// ---------------------------------------------------------------- one row, in integers
 // Numbers of 16 bits that are not too far apart are integers times a power of two, of one to four bytes. Then sums of products with fields are sums of
 // products of bytes, exact, at 16 operations on registers for 64 weights and three bytes, where numbers take 32 and round. Bytes are signed, so the lower of
 // them are carried from. What is subtracted from fields is subtracted from sums, times the sum of the bytes.
@@ -178,6 +212,8 @@ template <int N, int K, int constant> DSLC_FN bool fields_few(f32 *to, const f32
     if (x.count == 4) fields_by_digits<N, K, 4>(to, from, x, spread, sums, b);
     return x.count > 0;
 }
+#else
+template <int N, int K, int constant> DSLC_FN bool fields_few(f32 *, const f32 *, const f32 *, void *, const Fields<constant> &) { return false; }
 #endif
 
 template <int M, int N, int K, class A> struct FieldsPlan {
