@@ -1,6 +1,6 @@
 // Tile products whose right operand is 4-bit fields of words, eight consecutive rows to a word: acc(M, N) = (accumulate ? acc : 0) + a(M, K) (b - less).
 // Fields become numbers in registers. What is subtracted is a whole number, so that b - less is exact in f32: eight rows or fewer use each number
-// where it arises, the words read once, in the order of memory; more rows share a panel of numbers.
+// where it arises, the words read once, in the order of memory; more rows share a panel of numbers. One row of 16-bit numbers is a sum of integers.
 #ifndef DSLC_TILE_FIELDS_H
 #define DSLC_TILE_FIELDS_H
 
