@@ -67,12 +67,12 @@ def dequantise_all(w: "u4[K, N] in u32[K/8, N]", scale: "T[NG, N]", zero: "u8[NG
 
 
 @tile_kernel
-def w4a16_groups(a: "T[M, K]", w: "u4[K, N] in u32[K/8, N]", scale: "T[NG, N]", zero: "u8[NG, N]?", part: "f32[S, M, N]", *,
+def w4a16_groups(a: "T[M, K]", w: "u4[K, N] in u32[K/8, N]", scale: "T[NG, N]", zero: "u8[NG, N]?", part: "U[S, M, N]", *,
                  GROUP: const = 128, BM: const = 8, BN: const = 512):
-    """part[s] = a @ ((w - zero) scale) over the s-th of S runs of K, each group's sum scaled once; add_splits makes the product of them.
+    """part[s] = a @ ((w - zero) scale) over the s-th of S runs of K, each group's sum scaled once; add_splits makes the product of several.
 
     Shapes: as w4a16's, which rounds each weight to T; here none is rounded.  GROUP is a power of two of 256 at most.
-    Error: (K + 8) 2^-23 sum |a||w|.
+    Error: (K + 8) 2^-23 sum |a||w|, then U's rounding.
     """
     i, j, s = tile.grid(tile.cdiv(M, BM), tile.cdiv(N, BN), S)
     cols = (j * BN, BN)
@@ -133,6 +133,14 @@ def splits_for(m: int, n: int, k: int, step: int, lanes: int, bm: int, bn: int) 
     """Into how many runs K is cut: twice as many programs as threads, a run no shorter than 4 steps; 1 where M and N give enough."""
     programs = -(-m // bm) * -(-n // bn)
     return max(1, min(-(-2 * lanes // max(programs, 1)), -(-k // step) // 4)) if programs < 2 * lanes else 1
+
+
+def columns_for(m: int, n: int, workers: int) -> int:
+    """Columns of a tile of few rows: 512; of one row up to 2048 if they leave two programs to a thread, for longer runs of memory."""
+    most = 2048 if m == 1 else 512
+    while most > 512 and -(-n // most) < 2 * workers:
+        most //= 2
+    return max(32, min(most, 1 << (n - 1).bit_length()))
 
 
 class QuantisedLinear:
@@ -272,9 +280,13 @@ class QuantisedLinear:
         m, n = rows.shape[0], self.out_features
         bm = min(128, max(1, 1 << (m - 1).bit_length() if m else 1)) if m > FEW else max(m, 1)
         by_group = self._group <= 256 and (m <= FEW or self._group >= 64)
-        bn, step = (max(32, min(512, 1 << (n - 1).bit_length())), self._group) if by_group else (min(128, 1 << (n - 1).bit_length()), self._step)
+        bn, step = (columns_for(m, n, threads()), self._group) if by_group else (min(128, 1 << (n - 1).bit_length()), self._step)
         runs = splits or splits_for(m, n, self.in_features, step, threads(), bm, bn)
-        part, out = np.empty((runs + (self.bias is not None), m, n), np.float32), new_array(x, (m, n), dtype)
+        out, parts = new_array(x, (m, n), dtype), runs + (self.bias is not None)
+        if by_group and parts == 1:
+            w4a16_groups(rows, self.words, self._scale_in(dtype), self.zero, out.reshape((1, m, n)), GROUP=self._group, BM=bm, BN=bn)
+            return out.reshape((*x.shape[:-1], n))
+        part = np.empty((parts, m, n), np.float32)
         given = rows, self.words, self._scale_in(dtype), self.zero, part[:runs]
         if by_group:
             w4a16_groups(*given, GROUP=self._group, BM=bm, BN=bn)

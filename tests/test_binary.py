@@ -93,7 +93,7 @@ def test_wrong_arguments():
 @pytest.mark.parametrize(("m", "n", "w"), [(0, 0, 0), (1, 1, 1), (4096, 4096, 64), (3, 5000, 2)])
 def test_tile_sizes(m, n, w):
     t = tile_sizes(m, n, w, 8, 2)
-    assert t["BM"] <= 64 and t["BN"] <= 128 and 4 <= t["BK"] <= 64
+    assert t["BM"] <= 256 and t["BN"] <= 256 and 4 <= t["BK"] <= 64
     assert t["BM"] < max(2 * m, 2) and t["BN"] < max(2 * n, 32)
 
 
@@ -132,4 +132,46 @@ def test_sums_of_bits(name, n):
 def test_the_kernel_counts_by_vectors():
     a = words(64, 64, "uint64")
     text = hamming.source("cpu", a, a, np.empty((64, 64), np.int32), BM=16, BN=16, BK=64)
-    assert "sum_bits<u64, 64>([&](index_t e) { return a_tile[" in text and "popcount" not in text.split("struct")[-1].replace("tile.popcount", "")
+    assert "sum_bits<u64, 64>([&](index_t e) { return a_tile[" in text and "sum_bits_of_pairs" not in text
+    assert "popcount" not in text.split("struct")[-1].replace("tile.popcount", "")
+
+
+# ---------------------------------------------------------------- sums of bits of all pairs of rows
+@tile_kernel
+def pairs(x: "T[M, W]", y: "T[N, W]", nor: "i32[M, N]", turned: "i32[N, M]", shifted: "i32[M, N]", *, BM: const, BN: const, BK: const):
+    """Bits that neither row has; those of the second alone, by rows of y; and of what is no bitwise function of the two."""
+    i, j = tile.grid(tile.cdiv(M, BM), tile.cdiv(N, BN))
+    a, b = tile.load(x, ((i * BM, BM), (0, BK))), tile.load(y, ((j * BN, BN), (0, BK)))
+    tile.store(nor, ((i * BM, BM), (j * BN, BN)), tile.sum(tile.popcount(~(a[:, None, :] | b[None, :, :])), 2))
+    tile.store(turned, ((j * BN, BN), (i * BM, BM)), tile.sum(tile.popcount(~a[None, :, :] & b[:, None, :]), 2))
+    tile.store(shifted, ((i * BM, BM), (j * BN, BN)), tile.sum(tile.popcount(a[:, None, :] + b[None, :, :]), 2))
+
+
+@pytest.mark.parametrize("name", ["uint8", "int16", "uint32", "int64"])
+@pytest.mark.parametrize(("bm", "bn", "row"), [(8, 32, 16), (10, 64, 48), (32, 32, 160), (64, 128, 128), (8, 160, 512)])
+def test_bits_of_pairs(name, bm, bn, row):
+    """Shapes that fill tiles and shapes that do not, bytes of a row that end in the middle of a run of lookups, one to four registers of rows."""
+    k = row // np.dtype(name).itemsize
+    for m, n in ((bm, bn), (bm + 3, bn + 5)):
+        a, b = words(m, k, name), words(n, k, name, 1)
+        got = np.empty((m, n), np.int32), np.empty((n, m), np.int32), np.empty((m, n), np.int32)
+        pairs(a, b, *got, BM=bm, BN=bn, BK=k)
+        with np.errstate(over="ignore"):
+            want = ~(a[:, None] | b[None]), ~a[None] & b[:, None], a[:, None] + b[None]
+        for have, bits in zip(got, want, strict=True):
+            np.testing.assert_array_equal(have, np.bitwise_count(bits.view(f"u{a.itemsize}")).sum(2))
+
+
+def test_pairs_are_looked_up():
+    """What differs in all bits, and in none, through every flush of the counters; only bitwise functions of both rows take that way."""
+    a, b = np.zeros((32, 4096), np.uint8), np.zeros((64, 4096), np.uint8)
+    a[::2], b[:, ::2] = 255, 255
+    got = np.empty((32, 64), np.int32)
+    hamming(a, b, got, BM=16, BN=32, BK=4096)
+    np.testing.assert_array_equal(got, 4096 * 4)
+    b[:, 1::2] = 255
+    hamming(a, b, got, BM=16, BN=32, BK=4096)
+    np.testing.assert_array_equal(got, np.repeat([[0], [4096 * 8]] * 16, 64, 1))
+    text = pairs.source("cpu", a, b, got, got.T.copy(), got, BM=8, BN=32, BK=64)
+    assert text.count("sum_bits_of_pairs<8, 32, 64>(") == 1 and text.count("sum_bits_of_pairs<32, 8, 64>(") == 0
+    assert "sum_bits_of_pairs" not in hamming.source("cpu", a, b, got, BM=4, BN=32, BK=64) + hamming.source("cpu", a, b, got, BM=8, BN=16, BK=64)

@@ -6,7 +6,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import pytest
-from dslc.kernels.quantised_gemm import AWQ, QuantisedLinear, pack_gptq, splits_for, unpack_columns, unpack_gptq
+from dslc.kernels.quantised_gemm import AWQ, QuantisedLinear, columns_for, pack_gptq, splits_for, unpack_columns, unpack_gptq
 from dslc.runtime.library import Expected
 from dslc.runtime.trial import judge
 
@@ -175,3 +175,36 @@ def test_few_and_many_rows(dtype, m, k, group, sym):
     layer = QuantisedLinear.from_float(normal(75, k, seed=k), group, sym=sym)
     x = normal(m, k, seed=m).astype(getattr(ml_dtypes, dtype, dtype))
     right(layer(x), x, seen(layer, x.dtype).T, 0.0, 8, unit=UNITS[dtype])
+
+
+SPREADS = {"a byte": [1.0, -2.0, 3.0], "two": [1.0, 2.0 ** -7], "three": [-1.0, 2.0 ** -15], "four": [1.0, -2.0 ** -22], "too far apart": [1.0, 2.0 ** -40],
+           "zeros": [0.0], "small": [2.0 ** -100, 2.0 ** -101], "large": [2.0 ** 100, -2.0 ** 99], "the lowest byte": [127.0, 128.0, -128.0, -129.0]}
+
+
+@pytest.mark.parametrize("sym", [True, False])
+@pytest.mark.parametrize("k", [8, 48, 264, 520])
+@pytest.mark.parametrize("spread", SPREADS)
+def test_one_row_of_numbers_near_and_far(spread, k, sym):
+    """Numbers of a group that are integers of one to four bytes, and those that are not, with groups of 1, 2, 3 and 32 rows of words."""
+    group = {8: 8, 48: 16, 264: 128, 520: 256}[k]
+    layer = QuantisedLinear.from_float(normal(75, k, seed=k), group, sym=sym)
+    x = np.resize(np.array(SPREADS[spread], np.float32), (1, k)).astype(ml_dtypes.bfloat16)
+    got, w = layer(x), seen(layer, x.dtype).T
+    right(got, x, w, unit=UNITS["bfloat16"])
+    zero_weights = x.copy()
+    zero_weights[0, ::2] *= 3
+    right(layer(zero_weights), zero_weights, w, unit=UNITS["bfloat16"])
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_one_row_with_no_numbers(bad):
+    layer = QuantisedLinear.from_float(normal(40, 256), 128)
+    x = normal(1, 256).astype(ml_dtypes.bfloat16)
+    x[0, 200] = bad
+    got = layer(x).astype(np.float32)
+    assert not np.isfinite(got).any()
+
+
+def test_columns():
+    """Of one row, as many as leave two programs to a thread."""
+    assert [columns_for(*a) for a in ((1, 4096, 1), (1, 4096, 2), (1, 4096, 64), (2, 4096, 1), (1, 40, 2), (1, 1, 1))] == [2048, 1024, 512, 512, 64, 32]

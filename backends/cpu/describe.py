@@ -6,12 +6,13 @@ from dataclasses import replace
 from math import prod
 from typing import Any
 
-from dslc.ir import Body, Op, Operand, Value
+from dslc.ir import Op, Operand, Value
 from dslc.render import Scope
 from dslc.types import TileType, broadcast_shapes
 
 from ..common.conversion import cast, unsigned
 from .access import atomic, load, outlet, store
+from .bits import counted, of_pairs
 from .fields import expansion
 from .interleave import LANES, turns
 from .nests import AXIS_NAME, ELEMENT_NAME, LANE_NAME, Nest, block, element, nest, spread, term
@@ -207,9 +208,9 @@ def _reduction(op: Op, scope: Scope) -> Context:
         lines, results = block(scope, op.bodies[0], texts, where)
         return lines, results[0]
 
-    counted = _counted(op) if along else None
-    if counted is not None:                                 # the sum of the bits of what the body computes but for the last op
-        op = replace(op, bodies=(counted,))
+    bits, pairs = counted(op) if along else None, _pairs(op, strides, scope)
+    if bits is not None:                                    # the sum of the bits of what the body computes but for the last op
+        op = replace(op, bodies=(bits,))
     dtype = op.bodies[0].result[0].tile.dtype if op.bodies else inputs[0].tile.dtype  # type: ignore[union-attr]
     to = element(scope.name(target), [*outer.terms(tuple(out)), *inner.terms(tuple(out))]) if target.tile.shape \
         else f"const {scope.type(target.tile.dtype)} {scope.name(target)}"
@@ -218,20 +219,21 @@ def _reduction(op: Op, scope: Scope) -> Context:
     kind = scope.type(dtype)
     combined = f"{to} + {value}" if op.name == "sum" else scope.say("extremum", "maximum" if op.name == "max" else "minimum", kind, to, value)
     least = element(scope.name(twin.target), outer.terms(also[0])) if twin is not None else ""
-    return {"r": {"along": along, "bits": counted is not None, "loops": outer.loops(vector=False), "inner": inner.loops(), "to": to, "type": kind,
+    return {"r": {"along": along, "bits": bits is not None, "pairs": pairs, "loops": outer.loops(vector=False), "inner": inner.loops(), "to": to, "type": kind,
                   "n": shape[axis], "index": AXIS_NAME, "body": lines, "value": value, "first_body": first_body, "first": first, "combined": combined,
                   "found": least}}
 
 
-def _counted(op: Op) -> Body | None:
-    """The body of a sum of popcounts of whole integers, without the popcount."""
-    body = op.bodies[0] if op.bodies else None
-    if op.name != "sum" or body is None or len(body.ops) < 2:
+def _pairs(op: Op, strides: Sequence[tuple[int | str, ...]], scope: Scope) -> Context | None:
+    """What `sum_bits_of_pairs` is given, for a sum of that form."""
+    found, body = of_pairs(op), counted(op)
+    if found is None or body is None:
         return None
-    last = body.ops[-2]
-    if last.name != "popcount" or body.result != last.results or not isinstance(last.args[0], Value) or last.args[0].tile.dtype.bits < 8:
-        return None
-    return replace(body, ops=(*body.ops[:-2], replace(body.ops[-1], args=last.args)))
+    names = [scope.fresh(name) for name in "xy"]
+    lines, (value,) = block(scope, body, names, ["0", "0", "0"])
+    sides = [{"name": _name(op.args[side], scope), "row": strides[side][axis]} for axis, side in enumerate(found)]
+    return {"shape": op.attr("shape"), "to": scope.name(op.target), "to_row": op.target.tile.strides[0], "sides": sides,
+            "type": scope.type(body.params[0].tile.dtype), "names": names, "body": lines, "value": value}
 
 
 def _cumsum(op: Op, scope: Scope) -> Context:
@@ -344,11 +346,13 @@ def _factor(v: Operand, scope: Scope) -> str:
 
 
 def panel_bytes(op: Op, scope: Scope) -> str:
-    """Scratch that one op needs beside places: packed panels of a dot, the table of a scatter's check."""
+    """Scratch that one op needs beside places: packed panels of a dot, planes of rows of bits, the table of a scatter's check."""
     if op.name == "dot":
         ta, tb = _place(op.args[0]), _place(op.args[1])
         types = {"dot": [ta, tb], "dot_fields": [ta]}.get(_function(op), [])
         return scope.say("panels", _function(op), ta.shape[0], tb.shape[1], ta.shape[1], [scope.type(t.dtype) for t in types])
+    if op.name == "sum" and of_pairs(op) is not None:
+        return scope.say("panels", "sum_bits_of_pairs", *op.attr("shape"), [scope.type(op.bodies[0].params[0].tile.dtype)])
     tiles = [v.tile.shape for v in op.args[2:] if isinstance(v, Value) and v.tile.shape] if op.name == "store" else []
     # Keys of 8 bytes, and a hash table of at most four times as many slots: the next power of two from twice their number.
     return str(8 * 5 * prod(broadcast_shapes(*tiles)) + 64) if tiles else ""

@@ -12,6 +12,7 @@ from dslc.runtime.abi import fields
 from dslc.types import Space
 
 from ..common.arguments import coordinate, launcher_of, locals_of, member, member_names, needed, used, word
+from .bits import of_pairs
 from .describe import panel_bytes
 from .ends import Edges
 from .extremes import extremes
@@ -62,7 +63,8 @@ def frame(kernel: Kernel, scope: Scope) -> dict[str, Any]:
     statuses = [{"number": FIRST_SITE + n, "message": message} for n, (message, _) in enumerate(scope.sites)]
     return {"name": kernel.name, "target": "cpu", "origin": Path(kernel.loc.file).name if kernel.loc else "",
             "fields": [member(f, names[f.kind, f.name]) for f in members],
-            "headers": ["tile_types.h", "tile_math.h", "tile_memory.h", *(["tile_dot.h"] if any(op.name == "dot" for op in walk(kernel.body)) else []),
+            "headers": ["tile_types.h", "tile_math.h", "tile_memory.h", *(["tile_bits.h"] if any(of_pairs(op) is not None for op in walk(kernel.body)) else []),
+                        *(["tile_dot.h"] if any(op.name == "dot" for op in walk(kernel.body)) else []),
                         *(["tile_fields.h"] if any(op.name == "dot" and op.attr("fields") is not None for op in walk(kernel.body)) else []),
                         *(["tile_panels.h"] if made else [])],
             "arena": need, "panels": scope.say("largest", scratch), "locals": used(locals_, text), "prologue": before,

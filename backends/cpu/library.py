@@ -15,7 +15,7 @@ from ..common.toolchain import Compiler, candidates, compile, find_compiler, ope
 
 HERE = Path(__file__).resolve().parent
 HEADERS = (*(HERE.parent / "common" / f"tile_{part}.h" for part in ("types", "math", "bounds")),
-           *(HERE / f"tile_{part}.h" for part in ("memory", "strips", "vector", "skinny", "dot", "fields", "panels")))
+           *(HERE / f"tile_{part}.h" for part in ("memory", "strips", "bits", "vector", "skinny", "dot", "fields", "panels")))
 # One declaration for every launcher: the argument block is passed as bytes, the thread pool as an address.
 _DECLARATION = "int32_t launch_{name}(const uint8_t *arguments, void *run, int32_t threads);"
 _POOL_FLAGS = ("-lpthread", "-fvisibility=default")
