@@ -23,7 +23,7 @@ enum {
     DSLC_NO_MEMORY = 1000,        // a status of ours; those of bodies are theirs
     MAX_WORKERS = 255,
     CHUNKS_PER_THREAD = 8,        // of what is left, so that uneven programs even out
-    SPIN_NANOSECONDS = 30000,     // before sleeping: some times the 5-10 us that waking a thread takes
+    SPIN_NANOSECONDS = 200000,    // before sleeping: Python takes 20 to 100 us from one launch to the next, and a thread that slept some 30 to wake (Zen 3, KVM)
     PAUSES_PER_LOOK = 32,         // between two looks at the clock, about 0.5-1.5 us
 };
 
