@@ -303,7 +303,7 @@ def dequantised(given: Given) -> Any:
     """The weights as the kernels must see them, in the dtype of `scale`."""
     scale, zero, group = given["scale"], given.get("zero"), given["GROUP"]
     zeros = 8 if zero is None else np.repeat(zero.astype(int), group, 0)
-    return ((unpack_gptq(given["w"]).astype(int) - zeros) * np.repeat(scale.astype(np.float32), group, 0)).astype(scale.dtype)
+    return ((unpack_gptq(given["w"]).astype(int) - zeros) * np.repeat(scale.astype(np.float64), group, 0)).astype(scale.dtype)
 
 
 def _w4a16_reference(given: Given, got: Given) -> dict[str, Expected]:
@@ -311,6 +311,12 @@ def _w4a16_reference(given: Given, got: Given) -> dict[str, Expected]:
     each = run_length(a.shape[1], step, splits)
     runs = [(a[:, s * each:(s + 1) * each], w[s * each:(s + 1) * each]) for s in range(splits)]
     return {"part": Expected(np.stack([x @ y for x, y in runs]), (a.shape[1] + 8) * 2.0 ** -23 * np.stack([np.abs(x) @ np.abs(y) for x, y in runs]))}
+
+
+def _groups_reference(given: Given, got: Given) -> dict[str, Expected]:
+    """As w4a16's, of weights that are not rounded."""
+    exact = {**given, "scale": given["scale"].astype(np.float64)}
+    return _w4a16_reference({**exact, "BK": given["GROUP"]}, got)
 
 
 def _prepare(random: Any, given: dict[str, Any]) -> None:
@@ -321,5 +327,7 @@ def _prepare(random: Any, given: dict[str, Any]) -> None:
 EXAMPLES = {
     "w4a16": Example({"M": 16, "K": 2048, "N": 2048, "NG": 16, "S": 1}, _w4a16_reference, {"T": "f16"}, prepare=_prepare,
                      operations=lambda n: 2.0 * n["M"] * n["N"] * n["K"]),
+    "w4a16_groups": Example({"M": 8, "K": 4096, "N": 4096, "NG": 32, "S": 1}, _groups_reference, {"T": "bf16", "U": "f32"}, prepare=_prepare,
+                            operations=lambda n: 2.0 * n["M"] * n["N"] * n["K"]),
     "dequantise_all": Example({"K": 2048, "N": 2048, "NG": 16}, lambda given, _got: {"out": Expected(dequantised(given))}, {"T": "f16"}, prepare=_prepare),
 }

@@ -18,7 +18,8 @@ SMALL = {"M": 37, "N": 52, "K": 70, "B": 2, "S": 3, "SQ": 41, "SK": 50, "H": 4, 
 BLOCKS = {"BM": 16, "BN": 32, "BK": 16, "BD": 16, "BR": 4, "CHUNK": 64}
 SIZES: dict[str, dict[str, int]] = {"assign": {"N": 203, "K": 37}, "update_atomic": {"N": 300, "K": 7}, "row_squares": {"N": 50}, "row_cumsum": {"N": 201},
                                     "copy": {"N": 201}, "scale": {"N": 201}, "add": {"N": 201}, "triad": {"N": 201}, "histogram": {"N": 1000},
-                                    "w4a16": {"K": 256, "NG": 2}, "dequantise_all": {"K": 256, "NG": 2}, "update_runs": {"N": 300, "BN": 32, "P": 10},
+                                    "w4a16": {"K": 256, "NG": 2}, "w4a16_groups": {"K": 256, "NG": 2},
+                                    "dequantise_all": {"K": 256, "NG": 2}, "update_runs": {"N": 300, "BN": 32, "P": 10},
                                     "column_sums": {"N": 203, "P": 1}, "label_sums": {"N": 203, "K": 37, "P": 4},
                                     "assign_sums": {"N": 203, "K": 37, "P": 4}, "own_distance": {"N": 203, "K": 37},
                                     "distances": {"N": 61, "K": 37}, "hadamard_rows": {"D": 64}, "hamming": {"W": 5}, "binary_gemm": {"W": 5},
@@ -56,7 +57,8 @@ def test_examples(name):
     ("gemm", {"T": "f64", "U": "f64", "ACC": "f64"}),
     *(("gemm", {"epilogue": e, "present": "bias"}) for e in ("bias_relu", "bias_gelu")),
     ("attention", {"causal": "true"}), ("attention", {"causal": "true", "window": "17"}), ("attention", {"T": "bf16"}),
-    ("attention_decode", {"T": "bf16"}), ("attention_join", {"T": "f16"}), ("hadamard_rows", {"T": "bf16"}), ("binary_gemm", {"T": "u64"}),
+    ("attention_decode", {"T": "bf16"}), ("attention_join", {"T": "f16"}), ("w4a16_groups", {"T": "f32"}), ("w4a16_groups", {"BM": "1", "U": "bf16"}),
+    ("hadamard_rows", {"T": "bf16"}), ("binary_gemm", {"T": "u64"}),
     ("rmsnorm", {"T": "bf16", "present": "residual"}), ("softmax", {"T": "f16"})])
 def test_variants(name, settings):
     attempt(name, **read_settings(find_kernel(name), [f"{n}={v}" for n, v in settings.items()]))
