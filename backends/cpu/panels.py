@@ -11,6 +11,7 @@ from dslc.render import Scope
 from .ends import Edges
 from .windows import turned
 
+FEW_ROWS, WIDE_FLOATS = 8, ("f64", "f32", "f16", "bf16")     # rows, and types, of products that read their right operand where it stands (tile_skinny.h)
 Role = tuple[bool, int, int]                                # left operand, axis of its rows (or columns), the other extent of the product
 
 
@@ -49,7 +50,7 @@ def panels(kernel: Kernel, scope: Scope, edges: Edges) -> dict[Op, Panels]:
         shape, tensor = op.into[0].tile.shape, op.args[0]
         readers = tuple(extent for extent, at in zip(grid.args, grid.results, strict=True) if at not in needs)
         assert isinstance(tensor, Value)
-        if not readers or not others:
+        if not readers or not others or (not left and others <= FEW_ROWS and op.into[0].tile.dtype.name in WIDE_FLOATS):
             continue
         padded = spans[1 - axis] not in edges.covered[op]
         key = (tensor, left, spans[axis], spans[1 - axis], shape[axis], shape[1 - axis], others, padded)
