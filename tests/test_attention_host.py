@@ -126,7 +126,8 @@ def test_wrong_arguments():
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("b", "sk", "h", "g", "d", "dv", "settings"), [
-    (1, 2300, 8, 2, 64, 64, {}), (2, 1, 3, 3, 24, 40, {}), (1, 2087, 7, 1, 80, 24, {"window": 2051}), (2, 300, 20, 2, 17, 33, {"causal": True, "window": 40})])
+    (1, 2300, 8, 2, 64, 64, {}), (1, 4500, 4, 2, 24, 40, {}), (2, 1, 3, 3, 24, 40, {}),
+    (1, 2087, 7, 1, 80, 24, {"window": 2051}), (2, 300, 20, 2, 17, 33, {"causal": True, "window": 40})])
 def test_one_query(dtype, b, sk, h, g, d, dv, settings):
     """Heads of a group as rows of one tile, keys in runs where there are many."""
     q, k, v = data(b, 1, sk, h, g, d, dv, getattr(ml_dtypes, dtype, dtype))

@@ -26,7 +26,7 @@ template <class A, class B> struct DotCut {
 // The strips of a, as they stand or packed, times one panel.
 template <int M, int vectors, class A, class B, class T>
 DSLC_ONCE void dot_panel(const DotSum<T> &sum, const DotCut<A, B> &cut, const T *panel, index_t b_row, index_t units, int columns,
-                       DotAhead ahead = {}) {
+                         DotAhead ahead = {}) {
     if (cut.strips)
         dot_strips<T, M, vectors, true>(sum, cut.strips, cut.strips_pitch, cut.strips_from, panel, b_row, units, columns, cut.rows, ahead);
     else
@@ -40,7 +40,8 @@ DSLC_FN void dot_columns(const DotSum<T> &sum, const DotCut<A, B> &cut, int j, i
     const index_t units = (cut.elements + lanes - 1) / lanes;
     if (cut.panels) {
         const T *here = cut.panels + j * cut.panels_pitch + cut.panels_from * panel;
-        const DotAhead next = {(const char *)(here + cut.panels_pitch * panel), panel * (index_t)sizeof(T), units > dot_short ? units : 0, panel * (int)sizeof(T) / 64};
+        const DotAhead next = {(const char *)(here + cut.panels_pitch * panel), panel * (index_t)sizeof(T), units > dot_short ? units : 0,
+                               panel * (int)sizeof(T) / 64};
         return dot_panel<M, vectors>(sum, cut, here, panel, units, columns, cut.ahead.rows > 0 ? cut.ahead : next);
     }
     const B *right = cut.right + j * cut.right_col;
@@ -152,7 +153,7 @@ template <int M, int N, int K, class A, class B> constexpr size_t dot_scratch() 
 // nobody reads. If it is the `last` product of a sum, that is left at `to` instead of acc.
 template <int M, int N, int K, class A, class B, class C>
 DSLC_ONCE void dot(C *acc, index_t acc_row, const Window<A> &a, const Window<B> &b, bool accumulate, void *scratch, index_t depth = K, index_t rows = M,
-                 index_t columns = N, bool last = false, C *to = nullptr, index_t to_row = 0) {
+                    index_t columns = N, bool last = false, C *to = nullptr, index_t to_row = 0) {
     const int inside = depth < K ? (int)depth : K, m = rows < M ? (int)rows : M, n = columns < N ? (int)columns : N;
     const DotSum<C> sum = {accumulate ? acc : nullptr, last ? to : acc, acc_row, last ? to_row : acc_row};
     if (m < 1 || n < 1) return;

@@ -56,7 +56,7 @@ DSLC_FN void fields_columns(f32 *c, index_t c_row, const f32 *a, int pitch, cons
     DSLC_UNROLL for (int v = 0; v < vectors; ++v)
         DSLC_UNROLL for (int i = 0; i < M; ++i) __builtin_memcpy(c + i * c_row + j + v * width, &sum[v][i], sizeof(dot_f32));
 }
-// Rows first..first + M - 1 of c(.., 2 vectors) (+)= a(.., 8) y(8, 2 vectors).
+// c(M, 2 vectors) (+)= a(M, 8) y(8, 2 vectors).
 template <int M> DSLC_FN void fields_times(f32 *c, index_t c_row, const f32 *a, int pitch, const dot_f32 (*y)[2], bool more) {
     const int width = DotWidth<f32>::value;
     dot_f32 sum[M][2];

@@ -117,8 +117,8 @@ template <int M, bool split, class T, class A> DSLC_FN void skinny_left(T *to, i
 }
 
 // ---------------------------------------------------------------- inner products
-// c(M, columns) + a(M, depth) b(depth, columns), columns of b contiguous and b_col apart. (A pitch that were not constant would cost a third of the time:
-// g++ keeps the address of each row of a on the stack.)
+// c(M, columns) + a(M, depth) b(depth, columns), columns of b contiguous and b_col apart. (With a pitch that is not constant g++ keeps
+// the address of each row of a on the stack: 4 rows of bf16 in a cache, 8192 columns of 128, take 6 % longer on a Zen 3.)
 template <int M, int columns, int pitch, bool fetch, class T, class B>
 DSLC_FN void skinny_inner(const DotSum<T> &c, const T *a, const B *b, index_t b_col, int depth, index_t ahead) {
     typedef typename DotVector<T>::type V;

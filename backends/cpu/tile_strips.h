@@ -209,7 +209,7 @@ template <class T> struct DotSum {
 // A packed strip is read as one stream (256 x 256 x 256 on a Zen 3: 101 GFLOP/s of 102, against 94 from six streams).
 template <class T, int rows, int vectors, bool packed>
 DSLC_ONCE void dot_strip_panel(const DotSum<T> &where, const T *a, index_t a_row, index_t a_col, const T *b, index_t b_row,
-                                                      index_t depth, int columns) {
+                               index_t depth, int columns) {
     typedef typename DotVector<T>::type V;
     const int width = DotWidth<T>::value;
     if (depth < 1) __builtin_unreachable();
@@ -369,7 +369,7 @@ DSLC_FN void dot_pack_columns(typename DotOperand<B>::unit *to, const B *b, inde
 // to(units, width) = b(elements, columns), converted, zero in the columns past the edge.
 template <class B, int width>
 DSLC_ONCE void dot_pack_panel(typename DotOperand<B>::unit *to, const B *b, index_t b_row, index_t b_col, int columns,
-                                                     int elements) {
+                              int elements) {
     typedef typename DotOperand<B>::lane L;
     const int lanes = DotOperand<B>::lanes, units = (elements + lanes - 1) / lanes;
     if (columns < width)
@@ -402,7 +402,7 @@ template <class A> DSLC_FN bool dot_in_place(index_t a_row, index_t a_col) {
 // Rows get a cache line more than they need, against the same sets.
 template <int M, class A>
 DSLC_ONCE void dot_convert_left(typename DotOperand<A>::unit *to, const A *a, index_t a_row, index_t a_col, int elements,
-                                                       int rows, index_t *row, index_t *col) {
+                                int rows, index_t *row, index_t *col) {
     typedef typename DotOperand<A>::lane L;
     const int lanes = DotOperand<A>::lanes, units = (elements + lanes - 1) / lanes;
     if (lanes == 1 && a_row == 1 && a_col != 1) {

@@ -75,7 +75,7 @@ template <int rows, class T, class A> DSLC_FN void dot_add_rows(T *__restrict su
 // out[j] = out[j] + sum over k of x[k] m[k, j], the first `inside` of J; a step of m in k is m_k, in j is m_j.
 template <int J, int K, class A, class B, class T>
 DSLC_ONCE void dot_matrix_vector(const DotSum<T> &out, index_t from_step, index_t to_step, const A *x, index_t x_step,
-                                                        const B *m, index_t m_k, index_t m_j, T *scratch, int depth, int inside) {
+                                 const B *m, index_t m_k, index_t m_j, T *scratch, int depth, int inside) {
     T *v = scratch, *sum = v + K, *column = sum + J;
     for (int k = 0; k < depth; ++k)
         v[k] = (T)dot_value(x[k * x_step]);
